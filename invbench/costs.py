@@ -1,0 +1,136 @@
+"""Money, counted from flows after the fact: the cost model of operations, and what a method itself costs."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from invbench.checks import number, require
+from invbench.types import Array, Flows
+
+
+class Money(NamedTuple):
+    """Operating money by component, never netted: revenue and salvage come in, the rest goes out."""
+
+    revenue: Array
+    salvage: Array
+    holding: Array
+    shortage: Array
+    ordering: Array
+    purchase: Array
+
+    @property
+    def cost(self) -> Array:
+        """What operations cost: holding + shortage + ordering + purchase."""
+        return self.holding + self.shortage + self.ordering + self.purchase
+
+    @property
+    def benefit(self) -> Array:
+        """Net benefit of operations: revenue + salvage - cost."""
+        return self.revenue + self.salvage - self.cost
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["price", "purchase", "holding", "shortage", "fixed_order", "salvage"],
+    meta_fields=[],
+)
+@dataclass(frozen=True, eq=False)
+class CostModel:
+    """Prices per unit ([] or [item]); linear in flows, so that it prices one period or the sum of many alike."""
+
+    price: Array | float  # money per unit sold
+    purchase: Array | float  # money per unit ordered
+    holding: Array | float  # money per unit on hand at the end of a period
+    shortage: Array | float  # money per unit lost, or owed at the end of a period
+    fixed_order: Array | float  # money per order placed
+    salvage: Array | float  # money per unit in stock at the end of the horizon
+
+    def charge(self, flows: Flows, last: Array | float = 0.0) -> Money:
+        """Money by component, of the shape of the flows; `last` is 1 in the last period, where stock is salvaged."""
+        return Money(
+            revenue=self.price * flows.sold,
+            salvage=self.salvage * flows.held * last,
+            holding=self.holding * flows.held,
+            shortage=self.shortage * (flows.lost + flows.backlog),
+            ordering=self.fixed_order * flows.placed,
+            purchase=self.purchase * flows.ordered,
+        )
+
+    def lot_charge(self, order: Array) -> Array:
+        """What an order of this size costs when it is placed."""
+        return self.purchase * order + self.fixed_order * (order > 0)
+
+
+def benefit(flows: Flows, last: Array, cost: CostModel) -> Array:
+    """Net benefit of operations in one period [item]: the measure that tuning maximises."""
+    return cost.charge(flows, last).benefit
+
+
+def money(flows: Flows, last: Array, cost: CostModel) -> Money:
+    """Money by component in one period, each [item]."""
+    return cost.charge(flows, last)
+
+
+class MethodCosts(NamedTuple):
+    """What using a method costs, whoever is judged: an assumption, so it is always reported apart."""
+
+    implementation: float  # money, once
+    training: float  # money, once
+    inference: float  # money per period
+    maintenance: float  # money per period
+
+    def once(self) -> float:
+        return self.implementation + self.training
+
+    def per_period(self) -> float:
+        return self.inference + self.maintenance
+
+    def total(self, periods: int) -> float:
+        return self.once() + periods * self.per_period()
+
+
+@dataclass(frozen=True)
+class Economics:
+    """The cost model of operations with the costs of each family of methods."""
+
+    operations: CostModel
+    methods: dict[str, MethodCosts]
+
+    def of(self, family: str) -> MethodCosts:
+        """The costs of methods of `family`; raises ValueError if the cost model does not list it."""
+        require(family in self.methods, "method.family", "one of " + ", ".join(self.methods), family)
+        return self.methods[family]
+
+
+FIELDS = ("implementation", "training", "inference", "maintenance")
+
+
+def create(
+    *,
+    price: float,
+    purchase: float,
+    holding: float,
+    shortage: float,
+    fixed_order: float,
+    salvage: float,
+    methods: dict[str, dict[str, float]],
+) -> Economics:
+    """Checked economics; every figure in money per unit (and period), as in `CostModel` and `MethodCosts`."""
+    given = dict(price=price, purchase=purchase, holding=holding, shortage=shortage, fixed_order=fixed_order, salvage=salvage)
+    rates = {name: number(f"cost.{name}", value, low=0) for name, value in given.items()}
+    require(salvage <= purchase, "cost.salvage", f"<= cost.purchase ({purchase:g}), or stock would be bought to be salvaged", salvage)
+    return Economics(CostModel(**rates), {family: _method_costs(family, figures) for family, figures in methods.items()})
+
+
+def _method_costs(family: str, figures: dict[str, float]) -> MethodCosts:
+    field = f"cost.methods.{family}"
+    require(sorted(figures) == sorted(FIELDS), field, "given as " + ", ".join(FIELDS), ", ".join(figures))
+    return MethodCosts(**{name: number(f"{field}.{name}", figures[name], low=0) for name in FIELDS})
+
+
+def stack(money_by_component: Money) -> Array:
+    """[component, ...] in the order of `Money`."""
+    return jnp.stack(list(money_by_component))

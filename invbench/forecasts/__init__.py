@@ -1,0 +1,1 @@
+"""Forecasters, one file each: what has been seen -> the distribution of lead-time demand, item by item."""

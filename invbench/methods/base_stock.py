@@ -1,0 +1,36 @@
+"""Base-stock: order up to one level in every period; the optimal rule where there is no fixed cost and demand is backlogged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.problem import Problem
+from invbench.tuning import Budget, integers, levels, search
+from invbench.types import Array, Observation, Policy
+
+
+@dataclass(frozen=True)
+class BaseStock:
+    """The level that earns most on training paths."""
+
+    tuning: Budget
+    family: ClassVar[str] = "traditional"
+    tuned: ClassVar[bool] = True
+
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        mean, spread = levels(problem, key)
+        cover = problem.system.lead_time + 1
+        high = 2 * cover * mean + 6 * np.sqrt(cover) * spread + 2
+        template = Policy({}, order_up_to)
+        found = search(
+            problem, template, ("level",), np.zeros(1), high[None], integers(problem, key, 1), self.tuning, key, log
+        )  # fmt: skip
+        return template._replace(params={"level": jnp.asarray(found.point[0], jnp.float32)})
+
+
+def order_up_to(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:
+    """What lifts the inventory position to `level` [item]."""
+    return params["level"] - observation.position

@@ -1,0 +1,42 @@
+"""(r, nQ): when the inventory position is at or below r, order as many lots of Q as lift it above r.
+
+Source: Zheng and Chen 1992, "Inventory policies with quantized ordering", Naval Research Logistics 39.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.problem import Problem
+from invbench.tuning import Budget, integers, levels, lot, search
+from invbench.types import Array, Observation, Policy
+
+
+@dataclass(frozen=True)
+class ReorderLots:
+    """The reorder point r and the lot Q that earn most on training paths."""
+
+    tuning: Budget
+    family: ClassVar[str] = "traditional"
+    tuned: ClassVar[bool] = True
+
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        mean, spread = levels(problem, key)
+        cover = problem.system.lead_time + 1
+        high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])
+        whole = integers(problem, key, 2)
+        smallest = np.where(whole[1], 1.0, 0.02 * mean)  # a lot of next to nothing is base-stock
+        low = np.stack([-mean if problem.system.backlog else np.zeros_like(mean) - 1, smallest])
+        template = Policy({}, reorder_lots)
+        names = ("reorder_point", "lot")
+        found = search(problem, template, names, low, high, whole, self.tuning, key, log)
+        return template._replace(params={name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)})
+
+
+def reorder_lots(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:
+    """The smallest number of lots that lifts the position above reorder_point; each [item]."""
+    gap = params["reorder_point"] - observation.position
+    return jnp.where(gap >= 0, (jnp.floor(gap / params["lot"]) + 1) * params["lot"], 0)

@@ -1,0 +1,40 @@
+"""(s, S): when the inventory position is at or below s, order up to S; optimal with a fixed cost where demand is backlogged.
+
+Source: Scarf 1960, "The optimality of (S, s) policies in the dynamic inventory problem".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.problem import Problem
+from invbench.tuning import Budget, integers, levels, lot, search
+from invbench.types import Array, Observation, Policy
+
+
+@dataclass(frozen=True)
+class ReorderUpTo:
+    """The reorder point s and the order-up-to level S that earn most on training paths."""
+
+    tuning: Budget
+    family: ClassVar[str] = "traditional"
+    tuned: ClassVar[bool] = True
+
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        mean, spread = levels(problem, key)
+        cover = problem.system.lead_time + 1
+        high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])
+        low = np.stack([-mean if problem.system.backlog else np.zeros_like(mean) - 1, np.zeros_like(mean)])
+        template = Policy({}, reorder_up_to)
+        names = ("reorder_point", "lot")
+        found = search(problem, template, names, low, high, integers(problem, key, 2), self.tuning, key, log)
+        return template._replace(params={name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)})
+
+
+def reorder_up_to(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:
+    """Up to S = reorder_point + lot where the position is at or below reorder_point; each [item]."""
+    gap = params["reorder_point"] - observation.position
+    return jnp.where(gap >= 0, gap + params["lot"], 0)

@@ -1,0 +1,162 @@
+"""A problem: scenario x system x cost x information. It draws the futures that everyone faces, and simulates policies on them."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from invbench import costs, replay
+from invbench.checks import choice, require, whole
+from invbench.costs import CostModel
+from invbench.keys import named, root
+from invbench.scenarios import fit
+from invbench.scenarios.base import Scenario, draw
+from invbench.scenarios.fit import History
+from invbench.types import Array, Flows, Paths, Policy
+
+OUTLOOK_VALUES = 2**24  # demand values that an outlook may hold (64 MiB)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a method is fitted to, and what it is judged on. Make one with `create`; methods get `for_fitting()`.
+
+    Known information: `scenario` is the true process. History: it is the simulator fitted to `history`, and the true
+    process (or the held-out data) is behind `judged_on` alone.
+    """
+
+    scenario: Scenario
+    system: Any
+    cost: CostModel
+    horizon: int  # periods that are judged
+    start: int  # absolute number of the first of them
+    window: int  # past periods that a policy may look back on
+    seed: int
+    history: History | None = None  # what was observed before `start`; None where the process is known
+    judged_on: Any = None  # the true process, or the data; None for methods
+    evaluation_seed: int = 0
+
+    @property
+    def items(self) -> int:
+        return self.scenario.items
+
+    def for_fitting(self) -> "Problem":
+        """The problem as methods may see it: without what judging uses."""
+        return replace(self, judged_on=None)
+
+    def training_paths(self, key: Array, n: int) -> Paths:
+        """n futures to fit on, drawn from what the fit may know. The key is the method's own."""
+        return self._draw(self.scenario, named(key, "training"), n)
+
+    def validation_paths(self, n: int) -> Paths:
+        """n futures to choose between fitted methods: the same for all, and neither training nor evaluation paths."""
+        return self._draw(self.scenario, root(self.seed, "validation"), n)
+
+    def evaluation_paths(self, n: int) -> Paths:
+        """n futures to judge on, the same for every method; the data itself (one path) where demand is data."""
+        require(self.judged_on is not None, "evaluation paths", "left alone by methods", "a request for them")
+        if hasattr(self.judged_on, "held_out"):
+            return self._place(*self.judged_on.held_out(self.horizon, self.window), root(self.evaluation_seed, "delay"))
+        return self._draw(self.judged_on, root(self.evaluation_seed, "evaluation"), n)
+
+    def outlook(self, key: Array, n: int = 1024) -> np.ndarray:
+        """[window + horizon + lead_time + 1, n, item] demand as the fit expects it, from period start - window on.
+
+        n is cut (never below 64) where many items would need too much memory.
+        """
+        periods = self.window + self.horizon + self.system.lead_time + 1
+        n = max(64, min(n, OUTLOOK_VALUES // (periods * self.items)))
+        return np.asarray(draw(self.scenario, named(key, "outlook"), n, periods, self.start - self.window))
+
+    def simulate(self, policy: Policy, paths: Paths | Array, key: Array | None = None) -> Flows:
+        """Flows of every period, each [n, horizon, item]. paths: `Paths`, or demand [n, horizon, item]."""
+        return replay.flows(self.system, policy, self.as_paths(paths), key=key)
+
+    def totals(self, policy: Policy, paths: Paths | Array, key: Array | None = None) -> Flows:
+        """Flows summed over periods, each [n, item]."""
+        return replay.total(self.system, policy, self.as_paths(paths), replay.identity, key=key)
+
+    def benefit(self, policy: Policy, paths: Paths | Array, key: Array | None = None) -> Array:
+        """[n, item] net benefit of operations over the horizon, money."""
+        return replay.total(self.system, policy, self.as_paths(paths), costs.benefit, (self.cost,), key)
+
+    def benefits(self, policy: Policy, paths: Paths, shared: dict | None = None, key: Array | None = None) -> Array:
+        """[candidate, n, item] net benefit of operations; leaves of `policy.params` are [candidate, ...], of `shared` not."""
+        return replay.candidates(self.system, policy, paths, costs.benefit, (self.cost,), key, shared)
+
+    def as_paths(self, paths: Paths | Array) -> Paths:
+        """Demand [n, horizon, item] as `Paths`: nothing was seen before, and the delays are those of evaluation."""
+        if isinstance(paths, Paths):
+            return paths
+        demand = jnp.swapaxes(jnp.asarray(paths, jnp.float32), 0, 1)
+        before = jnp.zeros((self.window, *demand.shape[1:]), demand.dtype)
+        return self._place(before, demand, root(self.evaluation_seed, "delay"))
+
+    def _draw(self, scenario: Scenario, key: Array, n: int) -> Paths:
+        periods = draw(scenario, key, n, self.window + self.horizon, self.start - self.window)
+        return self._place(periods[: self.window], periods[self.window :], named(key, "delay"))
+
+    def _place(self, before: Array, demand: Array, key: Array) -> Paths:
+        delay = self.system.draw_delays(key, *demand.shape[:2])
+        return replay.spread(Paths(demand, before, delay, self.start))
+
+
+def create(
+    scenario: Any,
+    system: Any,
+    cost: CostModel,
+    *,
+    information: str,
+    history: int,
+    window: int,
+    horizon: int,
+    seed: int,
+    evaluation_seed: int,
+    judged_on: Any = None,
+) -> Problem:
+    """A checked problem. `judged_on` replaces the scenario in judging (out of distribution); None: the same.
+
+    information: "known", "history", or "auto" (known for a process, history for data); history: observed periods before
+    the first one judged (data: all there are).
+    """
+    choice("problem.information", information, ("auto", "known", "history"))
+    horizon, window = whole("evaluation.horizon", horizon, low=1), whole("problem.window", window)
+    seed, evaluation_seed = whole("seed", seed), whole("evaluation.seed", evaluation_seed)
+    is_data = hasattr(scenario, "held_out")
+    require(not is_data or information != "known", "problem.information", "history where demand is data", information)
+    truth = judged_on or scenario
+    common = dict(cost=cost, horizon=horizon, window=window, seed=seed, judged_on=truth, evaluation_seed=evaluation_seed)
+    if not is_data and information != "history":
+        problem = Problem(scenario, system, start=0, **common)
+    else:
+        seen = scenario.observed(horizon) if is_data else observe(scenario, whole("problem.history", history, low=14), seed)
+        require(len(seen.sales) >= window, "problem.window", f"<= the {len(seen.sales)} observed periods", window)
+        problem = Problem(fit.fit(seen), system, start=len(seen.sales), history=seen, **common)
+    return replace(problem, system=_stocked(problem))
+
+
+def observe(scenario: Scenario, periods: int, seed: int) -> History:
+    """The history that a firm facing this scenario would have seen: periods 0, 1, …; another seed, another history."""
+    demand = draw(scenario, root(seed, "history"), 1, periods, 0)
+    return History(np.asarray(demand[:, 0]), None)
+
+
+def _stocked(problem: Problem) -> Any:
+    """The system with its initial stock: the expected demand of one lead time and one period, where none is given."""
+    system = problem.system
+    if system.initial_stock is not None:
+        return system
+    first = problem.outlook(root(0, "initial stock"), 512)[problem.window :][: system.lead_time + 1]
+    stock = np.round(first.mean(1).sum(0)).astype(np.float32)
+    return replace(system, initial_stock=stock if system.capacity is None else np.minimum(stock, system.capacity))
+
+
+def paths_hash(paths: Paths) -> str:
+    """A hash of the demand and the delays: results on paths with another hash are never compared."""
+    digest = hashlib.sha256()
+    for part in paths[:3]:
+        if part is not None:
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:16]

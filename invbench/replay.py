@@ -1,0 +1,243 @@
+"""The replay engine: policies on stored paths, in blocks that fit the cache, on all cores. Physics and money come from elsewhere.
+
+A measure is a module-level function `measure(flows, last, *arguments) -> pytree of [item]`; it is summed over periods in the
+scan, so that nothing else is ever stored. Paths are shared by policies and candidates; each core takes its own share.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as Spec
+
+from invbench.types import Array, Flows, Observation, Paths, Policy
+
+LANES_PER_BLOCK = 2048  # paths x items that move together: their state stays in the second-level cache
+AXIS = "core"
+
+
+def identity(flows: Flows, last: Array) -> Flows:
+    """The measure that keeps the flows themselves."""
+    return flows
+
+
+def mesh() -> Mesh:
+    """All devices in one row."""
+    return Mesh(np.array(jax.devices()), (AXIS,))
+
+
+def spread(paths: Paths) -> Paths:
+    """Paths placed on the devices as `total` and `flows` read them, so that no call has to copy them."""
+    share = NamedSharding(mesh(), Spec(None, AXIS) if paths.demand.shape[1] % len(jax.devices()) == 0 else Spec())
+    return Paths(*(None if part is None else jax.device_put(part, share) for part in paths[:3]), paths.start)
+
+
+def total(system, policy: Policy, paths: Paths, measure: Callable, arguments: tuple = (), key: Array | None = None) -> Any:
+    """The measure summed over periods: a pytree of [n, item]."""
+    return _run(system, policy, paths, measure, arguments, key, keep=False)
+
+
+def flows(system, policy: Policy, paths: Paths, measure: Callable = identity, arguments: tuple = (), key: Array | None = None) -> Any:
+    """The measure period by period: a pytree of [n, horizon, item]."""
+    return _run(system, policy, paths, measure, arguments, key, keep=True)
+
+
+def candidates(
+    system,
+    policy: Policy,
+    paths: Paths,
+    measure: Callable,
+    arguments: tuple = (),
+    key: Array | None = None,
+    shared: dict | None = None,
+) -> Any:
+    """`total` for many parameter values at once: a pytree of [candidate, n, item].
+
+    Leaves of `policy.params` are [candidate, ...]; `shared` are further params that all candidates have in common.
+    """
+    count, n, items = jax.tree.leaves(policy.params)[0].shape[0], *paths.demand.shape[1:]
+    path_blocks, path_size = _tiles(n, 1, items)
+    candidate_blocks, size = _tiles(count, len(jax.devices()), path_size * items)
+    params = jax.tree.map(lambda leaf: _pad(jnp.asarray(leaf), 0, candidate_blocks * size), policy.params)
+    padded = _pad_paths(paths, path_blocks * path_size)
+    result = _candidates(
+        system, params, shared, padded[:3], paths.start, arguments, key,
+        static=_Static(policy, measure, False), size=size, path_size=path_size,
+    )  # fmt: skip
+    return jax.tree.map(lambda leaf: leaf[:count, :n], result)
+
+
+def drawn(system, policy: Policy, scenario, key: Array, n: int, horizon: int, measure: Callable, arguments: tuple = (), start: int = 0):
+    """`total` on paths that are drawn block by block on the way and never stored: a pytree of [n, item].
+
+    Block b of the paths has the key `fold_in(key, b)`, so that the result does not depend on the number of cores.
+    """
+    size = max(1, min(LANES_PER_BLOCK // scenario.items, n))
+    blocks = -(-n // (size * len(jax.devices()))) * len(jax.devices())
+    result = _drawn(
+        system, policy.params, scenario, key, start, arguments,
+        static=_Static(policy, measure, False), blocks=blocks, size=size, horizon=horizon,
+    )  # fmt: skip
+    return jax.tree.map(lambda leaf: leaf[:n], result)
+
+
+class _Static:
+    """What a compiled replay depends on beside shapes; equal values compile once."""
+
+    def __init__(self, policy: Policy, measure: Callable, keep: bool):
+        self.parts = (policy.apply, policy.window, policy.random, policy.elementwise, policy.per_path, measure, keep)
+        self.apply, self.window, self.random, self.elementwise, self.per_path, self.measure, self.keep = self.parts
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and self.parts == other.parts
+
+
+def _tiles(count: int, shares: int, width: int) -> tuple[int, int]:
+    """Blocks in all and lanes in each, for `count` lanes of `width` values over `shares` cores."""
+    if jax.default_backend() != "cpu":
+        return shares, -(-count // shares)
+    share = -(-count // shares)
+    blocks = -(-share // max(1, LANES_PER_BLOCK // width))
+    return blocks * shares, -(-share // blocks)
+
+
+def _pad(leaf: Array, axis: int, size: int) -> Array:
+    missing = size - leaf.shape[axis]
+    return leaf if missing == 0 else jnp.pad(leaf, [(0, missing if a == axis else 0) for a in range(leaf.ndim)], mode="edge")
+
+
+def _pad_paths(paths: Paths, size: int) -> Paths:
+    return Paths(*(None if part is None else _pad(jnp.asarray(part), 1, size) for part in paths[:3]), paths.start)
+
+
+def _run(system, policy, paths, measure, arguments, key, keep):
+    n, items = paths.demand.shape[1:]
+    blocks, size = _tiles(n, len(jax.devices()), items)
+    params = jax.tree.map(lambda leaf: _pad(leaf, leaf.ndim - 2, blocks * size), policy.params) if policy.per_path else policy.params
+    result = _paths(
+        system, params, _pad_paths(paths, blocks * size)[:3], paths.start, arguments, key,
+        static=_Static(policy, measure, keep), size=size,
+    )  # fmt: skip
+    return jax.tree.map(lambda leaf: leaf[:n], result) if blocks * size != n else result
+
+
+def _shard(body: Callable, inputs: Any, outputs: Any) -> Callable:
+    return jax.shard_map(body, mesh=mesh(), in_specs=inputs, out_specs=outputs, check_vma=False)
+
+
+@partial(jax.jit, static_argnames=("static", "size"))
+def _paths(system, params, parts, start, arguments, key, *, static, size):
+    """One policy on all paths: each core takes a share of the paths, block by block."""
+    count = parts[0].shape[1]
+    numbers = jnp.arange(count)
+
+    def share(system, params, parts, numbers, start, arguments, key):
+        def block(first):
+            take = partial(lax.dynamic_slice_in_dim, start_index=first, slice_size=size)
+            mine = jax.tree.map(lambda leaf: take(leaf, axis=leaf.ndim - 2), params) if static.per_path else params
+            demand, before, delay = jax.tree.map(partial(take, axis=1), parts)
+            return _scan(system, mine, demand, before, delay, take(numbers), start, arguments, key, static)
+
+        blocks = lax.map(block, jnp.arange(0, numbers.shape[0], size))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), blocks)
+
+    whole, by_path = Spec(), Spec(AXIS)
+    planned = jax.tree.map(lambda leaf: Spec(*(None,) * (leaf.ndim - 2), AXIS), params) if static.per_path else whole
+    inputs = (whole, planned, Spec(None, AXIS), by_path, whole, whole, whole)
+    return _shard(share, inputs, by_path)(system, params, parts, numbers, start, arguments, key)
+
+
+@partial(jax.jit, static_argnames=("static", "size", "path_size"))
+def _candidates(system, params, shared, parts, start, arguments, key, *, static, size, path_size):
+    """Many parameter values on all paths: each core takes a share of the candidates."""
+    n = parts[0].shape[1]
+
+    def share(system, params, shared, parts, start, arguments, key):
+        def tile(first_candidate, first_path):
+            mine = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, first_candidate, size), params)
+            demand, before, delay = jax.tree.map(lambda part: lax.dynamic_slice_in_dim(part, first_path, path_size, 1), parts)
+            numbers = first_path + jnp.arange(path_size)
+            return _scan_many(system, mine, shared, demand, before, delay, numbers, start, arguments, key, static)
+
+        def row(first_candidate):
+            tiles = lax.map(partial(tile, first_candidate), jnp.arange(0, n, path_size))  # [path block, candidate, path, item]
+            return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1).reshape(size, n, *leaf.shape[3:]), tiles)
+
+        rows = lax.map(row, jnp.arange(0, jax.tree.leaves(params)[0].shape[0], size))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rows)
+
+    inputs = (Spec(), Spec(AXIS), Spec(), Spec(), Spec(), Spec(), Spec())
+    return _shard(share, inputs, Spec(AXIS))(system, params, shared, parts, start, arguments, key)
+
+
+@partial(jax.jit, static_argnames=("static", "blocks", "size", "horizon"))
+def _drawn(system, params, scenario, key, start, arguments, *, static, blocks, size, horizon):
+    """One policy on paths drawn on the way."""
+
+    def share(numbers, system, params, scenario, key, start, arguments):
+        def block(number):
+            own = jax.random.fold_in(key, number)
+            periods = scenario.draw(own, size, static.window + horizon, start - static.window)
+            delay = system.draw_delays(jax.random.fold_in(own, 1), horizon, size)
+            paths = number * size + jnp.arange(size)
+            before, demand = periods[: static.window], periods[static.window :]
+            return _scan(system, params, demand, before, delay, paths, start, arguments, own, static)
+
+        results = lax.map(block, numbers)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
+
+    inputs = (Spec(AXIS), *(Spec(),) * 6)
+    return _shard(share, inputs, Spec(AXIS))(jnp.arange(blocks), system, params, scenario, key, start, arguments)
+
+
+def _scan_many(system, params, shared, demand, before, delay, numbers, start, arguments, key, static):
+    """Every candidate on a block of paths [candidate, n, item]; elementwise policies move side by side in one scan."""
+    scan = partial(_scan, system, demand=demand, delay=delay, numbers=numbers, start=start, arguments=arguments, key=key, static=static)
+    whole = (lambda own: own) if shared is None else (lambda own: {**shared, **own})
+    if not static.elementwise:
+        return jax.vmap(lambda own: scan(whole(own), before=before))(params)
+    size = jax.tree.leaves(params)[0].shape[0]
+    beside = jax.tree.map(lambda leaf: jnp.expand_dims(jnp.moveaxis(leaf, 0, -2), -2), params)  # [..., candidate, 1, item]
+    before = jnp.broadcast_to(before[:, None], (before.shape[0], size, *before.shape[1:]))
+    return scan(whole(beside), before=before)
+
+
+def _scan(system, params, demand, before, delay, numbers, start, arguments, key, static):
+    """A block of paths through all periods: sums [..., n, item], or every period [n, horizon, item]."""
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers) if static.random else None
+    state = system.initial(before, start, static.window)
+    final = start + demand.shape[0] - 1
+
+    def move(state, demand, delay):
+        order = _decide(static, params, system.observe(state, delay), keys)
+        last = (state.time == final).astype(demand.dtype)
+        state, happened = system.transition(state, order, demand, delay)
+        return state, static.measure(happened, last, *arguments)
+
+    def period(carry, today):
+        state, sums = carry
+        state, measured = move(state, *today)
+        return (state, sums if static.keep else jax.tree.map(jnp.add, sums, measured)), measured if static.keep else None
+
+    shapes = None if static.keep else jax.eval_shape(lambda: move(state, *jax.tree.map(lambda part: part[0], (demand, delay)))[1])
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    (_, sums), measured = lax.scan(period, (state, zeros), (demand, delay))
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), measured) if static.keep else sums
+
+
+def _decide(static, params, observation, keys):
+    """The orders of a block of paths."""
+    if static.elementwise:
+        return static.apply(params, observation, None)
+    axes = Observation(on_hand=0, position=0, pipeline=1, ring=1, time=None)
+    own = jax.tree.map(lambda leaf: leaf.ndim - 2, params) if static.per_path else None
+    today = None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, observation.time))(keys)
+    return jax.vmap(static.apply, in_axes=(own, axes, None if keys is None else 0))(params, observation, today)

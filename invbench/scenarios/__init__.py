@@ -1,0 +1,1 @@
+"""Demand processes, one file each: what customers ask for, drawn before anyone decides."""

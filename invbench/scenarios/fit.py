@@ -1,0 +1,201 @@
+"""A simulator fitted to a history: level, trend, weekly and annual profile, and the noise as it was seen.
+
+The profile is a log-linear model fitted by iteratively reweighted least squares (quasi-Poisson; McCullagh and Nelder 1989,
+ch. 9), so that low and intermittent demand needs no other model. Each part is kept, item by item, only where the Bayesian
+information criterion says that it earns its parameters, counting autocorrelated periods for what they are worth. Where the last weeks
+say clearly that the level has moved, the level is theirs. The noise is what the profile leaves: ratios of demand to profile,
+drawn in blocks of consecutive periods (moving-block bootstrap, Kunsch 1989, Annals of Statistics 17), so that dispersion,
+intermittency and autocorrelation are those of the history.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.checks import require
+from invbench.scenarios.base import Scenario
+from invbench.scenarios.profile import WEEK, YEAR
+from invbench.types import Array
+
+MEMORY = 730  # periods: what is older than that tells more about the past than about the future
+BLOCK = 14  # periods that are drawn together
+GROUPS = {"trend": slice(1, 2), "weekly": slice(2, 8), "annual": slice(8, 10)}
+FEATURES = 10
+ROUNDS = 8
+MONTH = 28
+RECENT = 28  # periods, the half-life of the weights of the recent level
+CLEARLY = 1.0  # standard errors
+RIDGE = 1e-3
+
+
+class History(NamedTuple):
+    """What was observed before anything is judged, periods 0, 1, …"""
+
+    sales: np.ndarray  # [period, item] units
+    in_stock: np.ndarray | None  # [period, item] bool: False where sales may be less than demand; None if never
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["coefficients", "ratios", "dispersion", "zeros", "length"],
+    meta_fields=["items"],
+)
+@dataclass(frozen=True, eq=False)
+class Fitted(Scenario):
+    """A fitted simulator. Make one with `fit`."""
+
+    coefficients: Array  # [feature, item] of the logarithm of the profile
+    ratios: Array  # [observed period, item] demand / profile, mean 1
+    dispersion: Array  # [item] coefficient of variation of the ratios
+    zeros: Array  # [item] share of periods without demand
+    length: Array | int  # observed periods: the trend is held from there on
+    items: int
+
+    def profile(self, periods: Array) -> Array:
+        """[period, item] expected demand in the given absolute periods."""
+        return jnp.exp(features(periods, self.length, jnp) @ self.coefficients)
+
+    def draw(self, key: Array, n: int, horizon: int, start: Array | int) -> Array:
+        blocks = -(-horizon // BLOCK)
+        observed = self.ratios.shape[0]
+        first = jax.random.randint(key, (blocks, 1, n), 0, observed)
+        rows = (first + jnp.arange(BLOCK)[None, :, None]).reshape(-1, n)[:horizon] % observed
+        return self.profile(start + jnp.arange(horizon))[:, None] * self.ratios[rows]
+
+
+def features(periods: Array, length: Array | int, xp=np) -> Array:
+    """[period, feature]: 1, trend (held after the history), six of the seven weekdays, annual sine and cosine."""
+    trend = xp.minimum(periods, length) / YEAR
+    weekday = (periods % int(WEEK))[:, None] == xp.arange(1, int(WEEK))
+    wave = 2 * np.pi * periods[:, None] / YEAR
+    parts = [xp.ones((len(periods), 1)), trend[:, None], weekday - 1 / WEEK, xp.sin(wave), xp.cos(wave)]
+    return xp.concatenate([xp.asarray(part, "float32" if xp is jnp else "float64") for part in parts], axis=1)
+
+
+def fit(history: History) -> Fitted:
+    """The simulator of a history; raises ValueError where there is nothing to fit (too short, or never any demand)."""
+    sales = np.asarray(history.sales, np.float64)
+    length, items = sales.shape
+    require(length >= 2 * BLOCK, "problem.history", f">= {2 * BLOCK} periods to fit a simulator", length)
+    require(bool(sales.sum() > 0), "the observed history", "demand in at least one period", "none at all")
+    weights = np.ones_like(sales) if history.in_stock is None else np.asarray(history.in_stock, np.float64)
+    sales, weights = sales[-MEMORY:], weights[-MEMORY:]
+    design = features(np.arange(length)[-MEMORY:], length)
+    coefficients = _proven(design, sales, weights)
+    profile = np.exp(design @ coefficients)
+    ratios = _uncensored(_ratios(sales, profile, weights), weights)
+    ratios = ratios / np.where(ratios.mean(0) > 0, ratios.mean(0), 1)
+    coefficients[0] += np.log(_moved(sales, profile, weights))
+    as_float32 = partial(jnp.asarray, dtype=jnp.float32)
+    return Fitted(
+        as_float32(coefficients), as_float32(ratios), as_float32(ratios.std(0)), as_float32((sales == 0).mean(0)), length, items
+    )
+
+
+def _proven(design: np.ndarray, sales: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[feature, item] coefficients; the slow parts only where they also foretell the end of the history from its beginning."""
+    kept = len(sales) - max(2 * BLOCK, min(90, len(sales) // 4))
+    errors = []
+    for groups in (("weekly",), tuple(GROUPS)):
+        past = _select(design[:kept], sales[:kept], weights[:kept], groups)
+        profile = np.exp(np.clip(design @ past, -20, 20))
+        profile = profile * _moved(sales[:kept], profile[:kept], weights[:kept])
+        errors.append((weights * (sales - profile) ** 2)[kept:].sum(0))
+    plain, whole = (_select(design, sales, weights, groups) for groups in (("weekly",), tuple(GROUPS)))
+    return np.where(errors[1] < errors[0], whole, plain)
+
+
+def _select(design: np.ndarray, sales: np.ndarray, weights: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
+    """[feature, item] coefficients with the parts that the information criterion keeps for each item, added greedily."""
+    items = sales.shape[1]
+    active = np.zeros((FEATURES, items), bool)
+    active[0] = True
+    full, _ = _solve(design, sales, weights, np.ones_like(active))
+    worth = _worth(_ratios(sales, np.exp(design @ full), weights), weights)
+    best, _ = _solve(design, sales, weights, active)
+    criterion = _criterion(design, sales, weights, best, active, worth)
+    for _ in groups:
+        options = [_with(active, GROUPS[group]) for group in groups]
+        trials = [_solve(design, sales, weights, option) for option in options]
+        scores = np.stack([_criterion(design, sales, weights, *trial, worth) for trial in trials])  # [part, item]
+        choice = scores.argmin(0)
+        better = scores.min(0) < criterion
+        if not better.any():
+            break
+        pick = np.arange(items)
+        best = np.where(better, np.stack([beta for beta, _ in trials])[choice, :, pick].T, best)
+        active = np.where(better, np.stack(options)[choice, :, pick].T, active)
+        criterion = np.where(better, scores.min(0), criterion)
+    return best
+
+
+def _with(active: np.ndarray, group: slice) -> np.ndarray:
+    wider = active.copy()
+    wider[group] = True
+    return wider
+
+
+def _solve(design: np.ndarray, sales: np.ndarray, weights: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quasi-Poisson fit of every item: [feature, item] coefficients, and which of them are active."""
+    seen = weights.sum(0)
+    level = np.maximum((weights * sales).sum(0) / np.maximum(seen, 1), 1e-6)
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    coefficients = np.zeros((FEATURES, sales.shape[1]))
+    coefficients[0] = np.log(level)
+    for _ in range(ROUNDS):
+        mean = np.exp(np.clip(design @ coefficients, -20, 20))
+        response = design @ coefficients + (sales - mean) / np.maximum(mean, 1e-9)
+        leverage = weights * mean
+        normal = (leverage.T @ products).reshape(-1, FEATURES, FEATURES)
+        right = (leverage * response).T @ design
+        mask = active.T.astype(float)
+        normal = normal * mask[:, :, None] * mask[:, None, :] + np.eye(FEATURES) * (RIDGE * level[:, None, None] + (1 - mask)[:, :, None])
+        coefficients = np.clip(np.linalg.solve(normal, (right * mask)[..., None])[..., 0].T, -15, 15)
+    return coefficients, active
+
+
+def _criterion(design, sales, weights, coefficients, active, worth) -> np.ndarray:
+    """[item] Bayesian information criterion with the dispersion estimated: n log(Pearson statistic / n) + k log n."""
+    mean = np.exp(np.clip(design @ coefficients, -20, 20))
+    pearson = (weights * (sales - mean) ** 2 / np.maximum(mean, 1e-9)).sum(0) / np.maximum(weights.sum(0), 1)
+    return worth * np.log(np.maximum(pearson, 1e-12)) + active.sum(0) * np.log(worth)
+
+
+def _worth(ratios: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[item] how many independent periods the history is worth, judged by how much means of four weeks still move."""
+    blocks = len(ratios) // MONTH
+    seen = weights[-blocks * MONTH :].reshape(blocks, MONTH, -1).sum(1)
+    level = ratios.mean(0)
+    noise = np.where(weights > 0, ratios - level, 0)
+    means = noise[-blocks * MONTH :].reshape(blocks, MONTH, -1).sum(1) / np.maximum(seen, 1)
+    alone = (noise**2).sum(0) / np.maximum(weights.sum(0), 1) / MONTH  # what independent periods would give
+    return weights.sum(0) * np.clip(alone / np.maximum((means**2).mean(0), 1e-12), 3 / len(ratios), 1)
+
+
+def _ratios(sales: np.ndarray, profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Demand / profile; where the profile is next to nothing, a fifth of its mean stands in for it."""
+    level = (weights * profile).sum(0) / np.maximum(weights.sum(0), 1)
+    return sales / np.maximum(profile, 0.2 * level)
+
+
+def _moved(sales: np.ndarray, profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[item] the recent level as a multiple of the profile, where they clearly differ; else 1."""
+    recent = 0.5 ** (np.arange(len(sales))[::-1, None] / RECENT) * weights
+    level = np.maximum((recent * sales).sum(0) / np.maximum((recent * profile).sum(0), 1e-12), 0.02)
+    ratios = _ratios(sales, profile, weights)
+    worth = _worth(ratios, weights) / np.maximum(weights.sum(0), 1)
+    independent = worth * recent.sum(0) ** 2 / np.maximum((recent**2).sum(0), 1e-12)
+    return np.where(np.abs(level - 1) > CLEARLY * ratios.std(0) / np.sqrt(np.maximum(independent, 1)), level, 1)
+
+
+def _uncensored(ratios: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ratios whose censored periods are filled, in order, with uncensored ones of the same item."""
+    filled = ratios.copy()
+    for item in np.flatnonzero((weights == 0).any(0) & (weights > 0).any(0)):
+        gone = weights[:, item] == 0
+        filled[gone, item] = np.resize(ratios[~gone, item], gone.sum())
+    return filled
