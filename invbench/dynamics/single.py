@@ -88,7 +88,7 @@ class Single:
 
         order, demand: [item] units. delay: [] int32, this period's lead-time draw, or None where the lead time is fixed.
         """
-        order = self.admit(state.position, order)
+        order = jnp.broadcast_to(self.admit(state.position, order), state.on_hand.shape)
         received, pipeline = self.arrive(state, delay)
         at_once, pipeline = self._send(pipeline, state.time, order, delay)
         received = received + at_once

@@ -1,0 +1,135 @@
+"""The report of one policy: the value of every path, and what is derived from it."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from invbench import replay
+from invbench.costs import CostModel, MethodCosts, Money
+from invbench.evaluation import risk, statistics
+from invbench.evaluation.statistics import Estimate
+from invbench.problem import Problem, paths_hash
+from invbench.types import Array, Flows, Paths, Policy
+
+CHUNK_VALUES = 2**22  # path x period x item that are looked at together
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was judged. Arrays [unit]: a unit is a path; where there is one path of many items, it is an item (a series)."""
+
+    money: dict[str, np.ndarray]  # by component of `Money`, [unit], over the horizon
+    counts: dict[str, np.ndarray]  # sums over the horizon that service measures are ratios of, [unit]
+    unit: str  # "path" or "series"
+    horizon: int
+    items: int
+    hash: str
+    paths: int
+
+    @property
+    def benefit(self) -> np.ndarray:
+        """[unit] net benefit of operations."""
+        return np.asarray(Money(**self.money).benefit)
+
+    @property
+    def total(self) -> float:
+        """How many units make the whole: money of one path is the whole, money of one series is one of many."""
+        return float(self.items) if self.unit == "series" else 1.0
+
+
+def evaluate(problem: Problem, policy: Policy, paths: Paths, key: Array | None = None) -> Report:
+    """Judge a policy on paths. Every period is looked at, in chunks of paths that fit in memory."""
+    horizon, n, items = paths.demand.shape
+    size = max(1, CHUNK_VALUES // (horizon * items))
+    parts = [_chunk(problem, policy, paths, first, min(size, n - first), key) for first in range(0, n, size)]
+    money, counts = (jax.tree.map(lambda *leaves: np.concatenate(leaves), *part) for part in zip(*parts, strict=True))
+    by_series = n == 1 and items > 1
+    collapse = (lambda leaf: leaf[0]) if by_series else (lambda leaf: leaf.sum(1))
+    money = {name: np.asarray(collapse(leaf), np.float64) for name, leaf in money._asdict().items()}
+    counts = {name: np.asarray(collapse(leaf), np.float64) for name, leaf in counts.items()}
+    return Report(money, counts, "series" if by_series else "path", horizon, items, paths_hash(paths), n)
+
+
+def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int, key: Array | None) -> Any:
+    cut = lambda leaf: None if leaf is None else leaf[:, first : first + size]  # noqa: E731
+    own = Paths(*(cut(part) for part in paths[:3]), paths.start)
+    if policy.per_path:
+        policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., first : first + size, :], policy.params))
+    flows = replay.flows(problem.system, policy, own, key=key)
+    return jax.tree.map(np.asarray, _count(flows, problem.cost))
+
+
+@jax.jit
+def _count(flows: Flows, cost: CostModel) -> tuple[Money, dict[str, Array]]:
+    """Money and counts over the horizon, each [n, item]; flows are [n, horizon, item]."""
+    horizon = flows.demand.shape[1]
+    last = (jnp.arange(horizon) == horizon - 1)[None, :, None]
+    money = jax.tree.map(partial(jnp.sum, axis=1), cost.charge(flows, last))
+    short, arrives = flows.missed > 0, flows.received > 0
+    cycles, short_cycles = _cycles(short, arrives)
+    sums = {
+        "demand": flows.demand,
+        "met": flows.demand - flows.missed,
+        "sold": flows.sold,
+        "held": flows.held,
+        "orders": flows.placed,
+        "ready": flows.held > 0,
+        "no_stockout": ~short,
+        "periods": jnp.ones_like(flows.demand),
+    }
+    sums = {name: jnp.sum(value.astype(jnp.float32), axis=1) for name, value in sums.items()}
+    return money, {**sums, "cycles": cycles, "good_cycles": cycles - short_cycles}
+
+
+def _cycles(short: Array, arrives: Array) -> tuple[Array, Array]:
+    """[n, item] replenishment cycles (from one receipt to the next, or to the end), and those with a stock-out."""
+
+    def period(carry, today):
+        open_short, cycles, bad = carry
+        short, arrives = today
+        bad = bad + (arrives & open_short)
+        open_short = (open_short & ~arrives) | short
+        return (open_short, cycles + arrives, bad), None
+
+    zero = jnp.zeros((short.shape[0], short.shape[2]), jnp.float32)
+    by_time = jnp.moveaxis(short, 1, 0), jnp.moveaxis(arrives, 1, 0)
+    (open_short, cycles, bad), _ = lax.scan(period, (zero > 0, zero, zero), by_time)
+    return cycles + 1, bad + open_short
+
+
+def figures(report: Report, costs: MethodCosts, aversion: float, target_fill_rate: float) -> dict[str, Any]:
+    """Every figure of report.json that comes from the paths: estimates {mean, lower, upper} or {value}."""
+    whole, benefit, counts = report.total, report.benefit, report.counts
+    operating = statistics.mean(benefit).scaled(whole)
+    spent = costs.total(report.horizon)
+    parts = {name: statistics.mean(values).scaled(whole) for name, values in report.money.items()}
+    cost = np.asarray(Money(**report.money).cost)
+    fill = np.divide(counts["met"], counts["demand"], out=np.ones_like(counts["met"]), where=counts["demand"] > 0)
+    tail = risk.cvar(benefit)
+    return {
+        "net_benefit": _estimate(Estimate(*(None if bound is None else bound - spent for bound in operating))),
+        "operating_benefit": _estimate(operating),
+        "method_cost": {"value": spent, **costs._asdict()},
+        **{name: _estimate(part) for name, part in parts.items()},
+        "average_cost": _estimate(statistics.mean(cost).scaled(whole / report.horizon)),
+        "std": {"value": risk.spread(benefit)},
+        "risk_adjusted": {"value": risk.risk_adjusted(benefit, aversion), "aversion": aversion},
+        "cvar": {"withheld": f"fewer than {risk.FEWEST_PATHS} {report.unit}s"} if tail is None else _estimate(tail),
+        "fill_rate": _estimate(statistics.ratio(counts["met"], counts["demand"])),
+        "ready_rate": _estimate(statistics.ratio(counts["ready"], counts["periods"])),
+        "cycle_service": _estimate(statistics.ratio(counts["good_cycles"], counts["cycles"])),
+        "no_stockout": _estimate(statistics.ratio(counts["no_stockout"], counts["periods"])),
+        "target_met": {**_estimate(statistics.mean(fill >= target_fill_rate)), "target_fill_rate": target_fill_rate},
+        "turnover": _estimate(statistics.ratio(counts["sold"] * report.horizon, counts["held"])),
+        "orders": _estimate(statistics.mean(counts["orders"]).scaled(whole)),
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, float | None]:
+    finite = lambda value: None if value is None or not np.isfinite(value) else float(value)  # noqa: E731
+    return {name: finite(value) for name, value in estimate._asdict().items()}

@@ -1,0 +1,246 @@
+"""One job, from config to outputs: the only place where a config is turned into objects."""
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import jax
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from invbench import jobs, problem
+from invbench.costs import Economics
+from invbench.evaluation import report
+from invbench.evaluation.statistics import mean
+from invbench.jobs import Refused
+from invbench.keys import root
+from invbench.problem import Problem
+from invbench.tracker import Careful
+from invbench.types import Paths, Policy
+
+LOG = logging.getLogger("invbench")
+PACKAGE = "invbench"
+SMALL = 16  # fitted parameters with at most so many values are written into the report
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A problem with what every method is judged by on it."""
+
+    problem: Problem
+    economics: Economics
+    evaluation: Paths
+    bound: np.ndarray | None  # [n, item] clairvoyant net benefit of operations
+    exact: bool
+
+
+def run(config: DictConfig) -> Path:
+    """Run one job unless it is finished; returns its folder. Raises after writing down what went wrong."""
+    plain = resolve(config)
+    folder, label = place(config, plain)
+    if not jobs.prepare(folder, plain, label):
+        return folder
+    tracker = Careful(build(plain["tracker"]))
+    tracker.start(folder, folder.parent.name, plain["names"]["method"], jobs.content(plain))
+    code = 1
+    try:
+        work(plain, folder, tracker)
+        jobs.finish(folder)
+        code = 0
+    except Exception as error:
+        fail(folder, error)
+        raise
+    finally:
+        tracker.finish(code)
+    return folder
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The config as plain data, every interpolation resolved; refused where it names code that is not ours."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for name, value in jobs.flatten(plain):
+        if name.split(".")[-1] == "_target_":
+            check_target(name, value)
+    return plain
+
+
+def check_target(name: str, target: Any) -> None:
+    """Refuse a `_target_` that is not a class or function defined in this package, before anything is imported for it."""
+    sentence = f"{name} must be a class or function of {PACKAGE}, got {target!r}"
+    if not isinstance(target, str) or not target.startswith(f"{PACKAGE}."):
+        raise Refused(sentence)
+    try:
+        found = hydra.utils.get_object(target)
+    except Exception as error:
+        raise Refused(sentence) from error
+    if not callable(found) or not getattr(found, "__module__", "").startswith(f"{PACKAGE}."):
+        raise Refused(sentence)
+
+
+def build(part: dict[str, Any]) -> Any:
+    """The object that a part of a checked config describes."""
+    return hydra.utils.instantiate(OmegaConf.create(part), _convert_="all")
+
+
+def place(config: DictConfig, plain: dict[str, Any]) -> tuple[Path, str]:
+    """The job's folder, and what the job is called in its sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN"
+    names = plain["names"]
+    own = jobs.slug(f"{names['method']}-{names['scenario']}-{jobs.digest(jobs.content(plain))}")
+    if plain["study"] is not None:
+        own = jobs.slug(f"{names['experiment'] or 'study'}-{jobs.digest(jobs.content(plain))}")
+    parent = jobs.inside(Path(plain["outputs"]), plain["name"] or "runs")
+    label = ",".join(sorted(text for text in HydraConfig.get().overrides.task if not _elsewhere(text))) if sweep else ""
+    return parent / own, label if sweep else (own if plain["name"] is None else "")
+
+
+def _elsewhere(override: str) -> bool:
+    """Whether an override says where results go, and not what they are."""
+    return override.lstrip("+~").split("=")[0].split(".")[0] in jobs.NOT_CONTENT
+
+
+def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
+    """Fit, judge, write."""
+    made = setting(plain)
+    method = build(plain["method"])
+    key = root(plain["seed"], "method", plain["names"]["method"])
+    started = time.perf_counter()
+    policy, bound, exact = fit(method, made, key, tracker.log)
+    jax.block_until_ready(policy.params)
+    fitted = time.perf_counter()
+    judged = report.evaluate(made.problem, policy, made.evaluation, key)
+    timing = {"fit": fitted - started, "evaluate": time.perf_counter() - fitted}
+    costs = made.economics.of(method.family)
+    document = describe(plain, made, method, policy, judged) | report.figures(
+        judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
+    )
+    document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
+    if bound is not None and not exact:
+        document["note"] = "a relaxation: no order plan attains the bound under the order constraints"
+    np.savez(folder / "values.npz", benefit=judged.benefit, **judged.money)
+    np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
+    jobs.write_json(folder / "report.json", document)
+    jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key))
+    tracker.summary({name: _headline(document[name]) for name in ("net_benefit", "operating_benefit", "fill_rate", "average_cost")})
+
+
+def setting(plain: dict[str, Any]) -> Setting:
+    """The problem of a config with what it is judged by; the same object for all methods of one process."""
+    return _setting(*(json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation")), plain["seed"])
+
+
+def study(config: DictConfig) -> Path:
+    """Run a study in place of a job: it writes its own files and says its exit code."""
+    plain = resolve(config)
+    folder, _ = place(config, plain)
+    with jobs.turn(folder.parent, LOG.warning, folder.name):
+        jobs.prepare(folder, plain, folder.name)
+        code = build(plain["study"]).run(folder, plain)
+        jobs.write_json(folder / "study.json", {"exit_code": code})
+    return folder
+
+
+def _headline(figure: dict[str, Any]) -> Any:
+    return figure.get("mean", figure.get("value"))
+
+
+def fit(method: Any, setting: Setting, key: jax.Array, log: Callable[[dict, int], None]) -> tuple[Policy, Any, bool]:
+    """The method's policy; for one that knows the paths, its plan for the evaluation paths with the bound that it proves."""
+    if getattr(method, "knows_paths", False):
+        return method.plan(setting.problem, setting.evaluation)
+    return method.fit(setting.problem.for_fitting(), key, log), None, True
+
+
+@lru_cache(maxsize=2)
+def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, seed: int) -> Setting:
+    """What all methods on one setting share, made once in a process."""
+    scenario, given, evaluation = (json.loads(part) for part in (scenario, given, evaluation))
+    economics = build(json.loads(cost))
+    shifted = build(scenario | evaluation["shift"]) if evaluation["shift"] else None
+    made = problem.create(
+        build(scenario), build(json.loads(system)), economics.operations, **given,
+        horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], judged_on=shifted,
+    )  # fmt: skip
+    paths = made.evaluation_paths(problem.whole("evaluation.paths", evaluation["paths"], low=2))
+    if evaluation["bound"] is None:
+        return Setting(made, economics, paths, None, True)
+    plan = build(evaluation["bound"]).plan(made, paths)
+    return Setting(made, economics, paths, np.asarray(plan.bound, np.float64), plan.exact)
+
+
+def describe(plain: dict[str, Any], setting: Setting, method: Any, policy: Policy, judged: report.Report) -> dict[str, Any]:
+    """What was judged, as report.json has it."""
+    names = plain["names"]
+    small = {name: np.asarray(leaf) for name, leaf in policy.params.items()} if isinstance(policy.params, dict) else {}
+    return {
+        **{name: names[name] for name in ("method", "scenario", "system", "cost")},
+        "family": method.family,
+        "tuned": bool(getattr(method, "tuned", False)),
+        "label": "",
+        "seed": plain["seed"],
+        "information": "known" if setting.problem.history is None else "history",
+        "periods": judged.horizon,
+        "items": judged.items,
+        "paths": {"number": judged.paths, "hash": judged.hash},
+        "interval_over": judged.unit,
+        "tuning": plain["tuning"] if getattr(method, "tuned", False) else None,
+        "parameters": {name: leaf.tolist() for name, leaf in small.items() if leaf.size <= SMALL},
+    }
+
+
+def _validation(plain: dict[str, Any], setting: Setting, method: Any, policy: Policy, key: jax.Array) -> dict[str, Any]:
+    """Mean net benefit of operations on validation paths: what methods may be chosen by."""
+    if getattr(method, "knows_paths", False):
+        return {"validation": {"value": None}}
+    paths = setting.problem.validation_paths(plain["evaluation"]["validation_paths"])
+    return {"validation": {"value": float(np.asarray(setting.problem.benefit(policy, paths, key), np.float64).sum(1).mean())}}
+
+
+def _gap(setting: Setting, judged: report.Report) -> dict[str, Any]:
+    """The clairvoyant bound, and how far below it the policy stays, as a share of it."""
+    if setting.bound is None:
+        return {}
+    bound = setting.bound[0] if judged.unit == "series" else setting.bound.sum(1)
+    estimate = mean(bound).scaled(judged.total)
+    gap = (bound.mean() - judged.benefit.mean()) / abs(bound.mean()) if bound.mean() else None
+    return {"clairvoyant": {**estimate._asdict(), "exact": setting.exact}, "gap_to_clairvoyant": {"value": gap}}
+
+
+def trajectory(setting: Setting, policy: Policy, key: jax.Array) -> dict[str, np.ndarray]:
+    """Flows of the first path, summed over items: each [horizon]."""
+    first = Paths(*(None if part is None else part[:, :1] for part in setting.evaluation[:3]), setting.evaluation.start)
+    if policy.per_path:
+        policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., :1, :], policy.params))
+    flows = setting.problem.simulate(policy, first, key)
+    return {name: np.asarray(getattr(flows, name))[0].sum(-1) for name in ("demand", "ordered", "received", "held", "missed")}
+
+
+def _decisions(setting: Setting, policy: Policy, key: jax.Array) -> dict[str, float]:
+    """Seconds for one decision in a warm simulation, and what the first one took to compile."""
+    spent = []
+    for _ in range(2):
+        started = time.perf_counter()
+        jax.block_until_ready(setting.problem.benefit(policy, setting.evaluation, key))
+        spent.append(time.perf_counter() - started)
+    return {"compile": max(spent[0] - spent[1], 0.0), "decision": spent[1] / setting.evaluation.demand.size}
+
+
+def fail(folder: Path, error: Exception) -> None:
+    """Write down why a job failed: one sentence, and the traceback beside it."""
+    jobs.write(folder / "traceback.txt", "".join(traceback.format_exception(error)))
+    jobs.write_json(folder / jobs.FAILED, {"error": sentence(error)})
+
+
+def sentence(error: BaseException) -> str:
+    """An error in one line; what is not a refusal of input is named by its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | FileNotFoundError) else f"{type(error).__name__}: {text}"

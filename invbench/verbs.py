@@ -1,0 +1,110 @@
+"""The verbs beside Hydra runs: report, verify, rerun; and what a single job prints."""
+
+import filecmp
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from invbench import jobs
+from invbench.jobs import Refused
+
+SHOWN = {
+    "net_benefit": "net benefit",
+    "operating_benefit": "net benefit of operations",
+    "method_cost": "cost of the method",
+    "average_cost": "operating cost per period",
+    "std": "standard deviation",
+    "cvar": "CVaR 5 %",
+    "fill_rate": "fill rate",
+    "ready_rate": "ready rate",
+    "cycle_service": "cycle service",
+    "clairvoyant": "clairvoyant bound",
+}
+
+
+def show(folder: Path) -> None:
+    """Print the main figures of a finished job."""
+    report = jobs.read_json(folder / "report.json")
+    title = f"{report['method']} on {report['scenario']}: {report['paths']['number']} paths, {report['periods']} periods"
+    table = Table("", "value", "95 % interval", title=title, title_justify="left")
+    for name, text in SHOWN.items():
+        if name in report:
+            table.add_row(text, *_cells(report[name]))
+    if report["parameters"]:
+        table.add_row("parameters", ", ".join(f"{name} {_short(value)}" for name, value in report["parameters"].items()), "")
+    Console(highlight=False).print(table)
+
+
+def _cells(figure: dict[str, Any]) -> tuple[str, str]:
+    value = figure.get("mean", figure.get("value"))
+    if value is None:
+        return figure.get("withheld", "–"), ""
+    bounded = figure.get("lower") is not None
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}", f"{figure['lower']:,.6g} … {figure['upper']:,.6g}" if bounded else ""
+
+
+def _short(value: Any) -> str:
+    return ", ".join(f"{number:.4g}" for number in value) if isinstance(value, list) and all(not isinstance(v, list) for v in value) else "…"
+
+
+def _folder(arguments: list[str], verb: str) -> Path:
+    if len(arguments) != 1:
+        raise Refused(f"usage: invbench {verb} FOLDER")
+    folder = Path(arguments[0])
+    if not folder.is_dir():
+        raise Refused(f"{arguments[0]} is not a folder")
+    return folder.resolve()
+
+
+def report(arguments: list[str]) -> int:
+    """Write and print the comparison of a sweep's folder again."""
+    from invbench import sweep
+
+    folder = _folder(arguments, "report")
+    planned = jobs.read_json(folder / sweep.PLAN)
+    if planned is None:
+        raise Refused(f"{folder.name} is not the folder of a sweep (it has no {sweep.PLAN})")
+    code = sweep.conclude(folder, planned["jobs"], f"invbench report {arguments[0]}")
+    print(folder)
+    return code
+
+
+def verify(arguments: list[str]) -> int:
+    """Check every finished job in a folder against the hashes written when it finished."""
+    folder = _folder(arguments, "verify")
+    homes = [folder] if (folder / jobs.CONFIG).exists() else sorted(path.parent for path in folder.glob(f"*/{jobs.CONFIG}"))
+    if not homes:
+        raise Refused(f"{folder.name} holds no jobs")
+    wrong = {home.name: text for home in homes if (text := jobs.damage(home))}
+    for name, text in wrong.items():
+        print(f"{name}: {text}")
+    print(f"{len(homes) - len(wrong)} of {len(homes)} jobs are as they were written")
+    print(folder)
+    return 1 if wrong else 0
+
+
+def rerun(arguments: list[str]) -> int:
+    """Run a finished job once more from its saved config and compare every result file byte by byte."""
+    from invbench import run
+    from invbench.tracker import Careful, Tracker
+
+    folder = _folder(arguments, "rerun")
+    if jobs.damage(folder):
+        raise Refused(f"{folder.name} is no finished job: {jobs.damage(folder)}")
+    plain = yaml.safe_load((folder / jobs.CONFIG).read_text())
+    for name, value in jobs.flatten(plain):
+        if name.split(".")[-1] == "_target_":
+            run.check_target(name, value)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".rerun-") as place:
+        again = Path(place)
+        run.work(plain, again, Careful(Tracker()))
+        names = ("report.json", "values.npz", "trajectory.npz")
+        differ = [name for name in names if not filecmp.cmp(folder / name, again / name, shallow=False)]
+    print("the same bytes again" if not differ else f"differs: {', '.join(differ)}", file=sys.stdout)
+    print(folder)
+    return 1 if differ else 0
