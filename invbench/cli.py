@@ -38,12 +38,23 @@ def main() -> None:
     arguments = sys.argv[1:]
     try:
         code = _main(arguments)
-    except (Refused, ValueError, FileNotFoundError) as error:
+    except Refused as error:
         code = _complain(error, 2)
+    except Exception as error:
+        code = _complain(_told(error), 1)
     except KeyboardInterrupt:
         code = _complain("interrupted; the same command goes on where it stopped", 130)
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _told(error: Exception) -> str:
+    """An error in one sentence; one that is no fault of the input with the place where its traceback can be seen."""
+    from invbench import run
+
+    if isinstance(error, ValueError | FileNotFoundError) or os.environ.get("HYDRA_FULL_ERROR") != "1":
+        return run.sentence(error)
+    raise error
 
 
 def _complain(problem: Any, code: int) -> int:
@@ -159,13 +170,20 @@ def _hydra(arguments: list[str], task: Callable[[Any], None]) -> None:
     sys.argv = [before[0], *arguments]
     os.environ.setdefault("HYDRA_FULL_ERROR", "0")
 
+    raised: list[Exception] = []
+
     def application(config: Any) -> None:
-        task(config)
+        try:
+            task(config)
+        except Exception as error:  # Hydra would print it in its own words
+            raised.append(error)
 
     try:
         hydra.main(version_base="1.3", config_path=configs.location(), config_name="config")(application)()
     finally:
         sys.argv = before
+    if raised:
+        raise raised[0]
 
 
 def _help() -> int:

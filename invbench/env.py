@@ -41,7 +41,7 @@ class EnvState(environment.EnvState):
 
 @struct.dataclass(kw_only=True)
 class EnvParams(environment.EnvParams):
-    """Every number of an environment, as arrays (a Python float compiles once more): one compiled step serves all values."""
+    """Every number of an environment, as `jnp.float32(...)` (a bare float compiles again): one step serves all values."""
 
     scenario: Scenario
     system: Any
@@ -92,7 +92,7 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
             scenario=scenario, system=system, cost=cost, max_order=most, order_grid=grid,
             start=whole("environment.start", start), max_steps_in_episode=self.horizon,
         )  # fmt: skip
-        self.default_params = jax.tree.map(jnp.array, params)  # whatever was given, arrays of one kind: they compile alike
+        self.default_params = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.result_type(leaf)), params)  # one kind, one compile
 
     def _static(self) -> tuple:
         sizes = (self.horizon, self.window, self.items, self.num_actions)

@@ -13,7 +13,9 @@ from typing import Any
 import hydra.utils
 import jax
 import numpy as np
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from invbench import jobs, problem
 from invbench.costs import Economics
@@ -86,7 +88,10 @@ def check_target(name: str, target: Any) -> None:
 
 def build(part: dict[str, Any]) -> Any:
     """The object that a part of a checked config describes."""
-    return hydra.utils.instantiate(OmegaConf.create(part), _convert_="all")
+    try:
+        return hydra.utils.instantiate(OmegaConf.create(part), _convert_="all")
+    except InstantiationException as error:
+        raise error.__cause__ or error from None  # the sentence of the check at the door, not Hydra's around it
 
 
 def place(config: DictConfig, plain: dict[str, Any]) -> tuple[Path, str]:
@@ -242,5 +247,6 @@ def fail(folder: Path, error: Exception) -> None:
 
 def sentence(error: BaseException) -> str:
     """An error in one line; what is not a refusal of input is named by its kind."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError | FileNotFoundError) else f"{type(error).__name__}: {text}"
+    lines = str(error).strip().splitlines() or [""]
+    text = lines[0] if isinstance(error, OmegaConfBaseException) else " ".join(str(error).split())
+    return text if isinstance(error, ValueError | OSError | OmegaConfBaseException) else f"{type(error).__name__}: {text}"

@@ -10,7 +10,7 @@ from invbench.checks import whole as whole_number
 from invbench.problem import Problem
 from invbench.types import Array, Policy
 
-PATH_VALUES = 2**16  # paths x items: with many items each needs fewer paths of its own
+PATH_VALUES = 2**15  # paths x items: with many items each needs fewer paths of its own
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,251 @@
+"""The command from outside: jobs, sweeps that survive, refusals, the wheel. Each test runs the program as a user would."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+SMALL = ["evaluation.paths=20", "evaluation.horizon=20", "evaluation.validation_paths=20", "tuning.paths=16"]
+SMALL += ["tuning.candidates=16", "tuning.rounds=1", "tracker=none"]
+SWEEP = ["-m", "method=s_S,eoq,clairvoyant", "scenario=stable,seasonal", *SMALL]
+
+
+def invbench(folder: Path, *arguments: str, environment: dict | None = None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "invbench", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=300)
+
+
+def written(done: subprocess.CompletedProcess) -> Path:
+    """The folder that a command names in its last line."""
+    assert done.returncode in (0, 1), done.stderr
+    return Path(done.stdout.rstrip("\n").splitlines()[-1])
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "table.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A small sweep, run once: the place it ran in, and its folder."""
+    place = tmp_path_factory.mktemp("sweep")
+    done = invbench(place, *SWEEP)
+    assert done.returncode == 0, done.stderr
+    return place, written(done)
+
+
+def test_help_names_groups_choices_and_commands(tmp_path):
+    done = invbench(tmp_path, "--help")
+    assert done.returncode == 0
+    for group, choice in (("method", "s_S"), ("scenario", "seasonal"), ("cost", "retail_daily"), ("experiment", "reference"), ("sweep", "methods")):
+        line = next(line for line in done.stdout.splitlines() if line.strip().startswith(f"{group}  "))
+        assert choice in line
+    assert done.stdout.count("  invbench ") >= 3
+
+
+def test_a_job_writes_its_folder_last_and_a_report_with_stable_keys(tmp_path):
+    done = invbench(tmp_path, *SMALL, "seed=3")
+    folder = written(done)
+    assert folder.parent.parent == tmp_path / "outputs"
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["method"], report["scenario"], report["seed"]) == ("s_S", "seasonal", 3)
+    assert report["paths"]["number"] == 20 and len(report["paths"]["hash"]) == 16
+    for name in ("net_benefit", "operating_benefit", "average_cost", "fill_rate"):
+        assert set(report[name]) == {"mean", "lower", "upper"}
+        assert report[name]["lower"] <= report[name]["mean"] <= report[name]["upper"]
+    assert "withheld" in report["cvar"]
+    values = np.load(folder / "values.npz")
+    assert values["benefit"].shape == (20,)
+    assert report["operating_benefit"]["mean"] == pytest.approx(values["benefit"].mean())
+
+
+def test_done_jobs_are_not_run_again(swept):
+    place, folder = swept
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/report.json")}
+    again = invbench(place, *SWEEP)
+    assert written(again) == folder and again.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/report.json")} == before and len(before) == 6
+
+
+def test_the_table_has_a_row_for_each_job_and_no_seconds(swept):
+    _, folder = swept
+    table = rows(folder)
+    assert {(row["scenario"], row["method"]) for row in table} == {(s, m) for s in ("stable", "seasonal") for m in ("s_S", "eoq", "clairvoyant")}
+    assert all(row["status"] == "done" for row in table)
+    assert not [name for name in table[0] if "second" in name or "time" in name]
+    assert {row["method"] for row in table if row["baseline"] == "true"} == {"s_S"}
+    assert (folder / "timing.csv").exists() and (folder / "index.html").exists() and (folder / "table.md").exists()
+
+
+def test_a_failed_job_is_shown_and_the_others_go_on(tmp_path):
+    done = invbench(tmp_path, "-m", "method=eoq", "system.lead_time=0,-1,1", *SMALL)
+    assert done.returncode == 1
+    table = rows(written(done))
+    assert sorted(row["status"] for row in table) == ["done", "done", "failed"]
+    assert "system.lead_time must be a whole number >= 0, got -1" in next(row["error"] for row in table if row["status"] == "failed")
+    assert "failed: eoq on seasonal" in done.stderr
+
+
+def test_killed_at_any_point_the_same_command_gives_the_same_table(swept, tmp_path):
+    """kill -9 several times, at different moments, then once more to the end: the bytes of the uninterrupted sweep."""
+    _, folder = swept
+    for wait in (4.0, 5.5, 7.0, 8.5):
+        process = subprocess.Popen([sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = invbench(tmp_path, *SWEEP)
+    assert done.returncode == 0, done.stderr
+    assert (written(done) / "table.csv").read_bytes() == (folder / "table.csv").read_bytes()
+    assert (written(done) / "table.md").read_bytes() == (folder / "table.md").read_bytes()
+
+
+def test_two_processes_on_one_sweep_take_turns(swept, tmp_path):
+    _, folder = swept
+    both = [subprocess.Popen([sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("waiting for another process" in error for _, error in ends) == 1
+    table = tmp_path / "outputs" / folder.name / "table.csv"
+    assert table.read_bytes() == (folder / "table.csv").read_bytes()
+
+
+def test_trackers_do_not_change_results(swept, tmp_path):
+    _, folder = swept
+    tables = []
+    for tracker in ("files", "wandb"):
+        arguments = [argument for argument in SWEEP if not argument.startswith("tracker=")]
+        done = invbench(tmp_path, *arguments, f"tracker={tracker}", f"outputs={tracker}", environment={"WANDB_MODE": "offline"})
+        assert done.returncode == 0, done.stderr
+        tables.append((written(done) / "table.csv").read_bytes())
+        logs = written(done) / "logs"
+        assert len(list(logs.glob("*.jsonl"))) == 6 if tracker == "files" else list(logs.glob("wandb/offline-run-*"))
+    assert tables == [(folder / "table.csv").read_bytes()] * 2
+
+
+def test_a_changed_config_under_one_name_is_refused_with_a_diff(tmp_path):
+    assert invbench(tmp_path, *SMALL, "name=mine").returncode == 0
+    again = invbench(tmp_path, *SMALL, "name=mine", "cost.holding=3")
+    assert again.returncode == 2
+    assert "-  holding: 2" in again.stderr and "+  holding: 3" in again.stderr
+    swept = invbench(tmp_path, "-m", "method=eoq,newsvendor", *SMALL, "name=both")
+    assert swept.returncode == 0, swept.stderr
+    other = invbench(tmp_path, "-m", "method=eoq,newsvendor", *SMALL, "name=both", "cost.holding=3")
+    assert other.returncode == 2 and "cost.holding=3" in other.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["name=../elsewhere"],
+        ["name=/tmp/elsewhere"],
+        ["-m", "method=eoq", "name=../elsewhere"],
+        ["hydra.run.dir=../elsewhere"],
+        ["-m", "method=eoq", "hydra.sweep.dir=../elsewhere"],
+        ["-m", "method=eoq", "hydra.sweep.subdir=../elsewhere"],
+    ],
+)
+def test_no_override_leads_outside_the_output_folder(tmp_path, arguments):
+    home = tmp_path / "home"
+    home.mkdir()
+    done = invbench(home, *SMALL, *arguments)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "method._target_=os.system",
+        "+scenario.extra._target_=pathlib.Path.touch",
+        "+method.deep.deeper._target_=subprocess.run",
+        "method._target_=invbench.jobs.os.system",
+        "method._target_=invbench.run.hydra.utils.get_object",
+        "+hydra.callbacks.canary._target_=os.system",
+        "study={_target_:pathlib.Path.touch,self:canary}",
+        "evaluation.bound._target_=pathlib.Path",
+    ],
+)
+def test_foreign_targets_are_refused(tmp_path, override):
+    done = invbench(tmp_path, *SMALL, override)
+    assert done.returncode != 0
+    assert "must be a class or function of invbench" in done.stderr
+    assert not list(tmp_path.rglob("canary"))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("cost.holding=-1", "cost.holding must be a number >= 0, got -1"),
+        ("cost.salvage=11", "cost.salvage must be <= cost.purchase (10)"),
+        ("system.lead_time=1.5", "system.lead_time must be a whole number >= 0, got 1.5"),
+        ("evaluation.paths=1", "evaluation.paths must be a whole number >= 2, got 1"),
+        ("evaluation.horizon=0", "evaluation.horizon must be a whole number >= 1, got 0"),
+        ("problem.information=guess", "problem.information must be one of auto, known, history, got 'guess'"),
+        ("scenario.mean=abc", "scenario.mean must be a number > 0, got 'abc'"),
+    ],
+)
+def test_bad_input_gets_one_sentence(tmp_path, override, sentence):
+    done = invbench(tmp_path, *SMALL, override)
+    assert done.returncode != 0 and sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_typo_is_an_error_at_composition(tmp_path):
+    done = invbench(tmp_path, *SMALL, "scenario.maen=5")
+    assert done.returncode != 0 and "maen" in done.stderr and not (tmp_path / "outputs").exists()
+
+
+def test_verify_and_rerun(swept):
+    _, folder = swept
+    assert invbench(folder, "verify", ".").returncode == 0
+    job = next(folder.glob("s_S-stable-*"))
+    again = invbench(folder, "rerun", str(job))
+    assert again.returncode == 0 and "the same bytes again" in again.stdout, again.stderr
+
+
+def test_verify_finds_a_changed_result(swept, tmp_path):
+    done = invbench(tmp_path, *SMALL)
+    folder = written(done)
+    report = json.loads((folder / "report.json").read_text())
+    (folder / "report.json").write_text(json.dumps({**report, "net_benefit": {"value": 1e9}}))
+    checked = invbench(tmp_path, "verify", str(folder))
+    assert checked.returncode == 1 and "changed or missing: report.json" in checked.stdout
+
+
+def test_what_the_command_line_sweeps_replaces_what_the_sweep_file_says(tmp_path):
+    done = invbench(tmp_path, "-m", "+sweep=methods", "scenario=poisson", "method=eoq,newsvendor", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert [(row["scenario"], row["method"]) for row in rows(written(done))] == [("poisson", "eoq"), ("poisson", "newsvendor")]
+
+
+def test_the_wheel_runs_outside_the_checkout(tmp_path):
+    root = Path(__file__).parent.parent
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    copy = tmp_path / "source"
+    subprocess.run(["git", "clone", "--quiet", str(root), str(copy)], check=True) if (root / ".git").exists() else None
+    for changed in ("invbench", "conf", "experiments", "sweeps", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        subprocess.run(["cp", "-r", str(root / changed), f"{copy}/"], check=True)
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(copy)], check=True, capture_output=True)
+    wheel = next(tmp_path.glob("invbench-*.whl"))
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel)], check=True, capture_output=True)
+    away = tmp_path / "away"
+    away.mkdir()
+    environment = {"PYTHONPATH": str(tmp_path / "site")}
+    where = subprocess.run([sys.executable, "-c", "import invbench; print(invbench.__file__)"], cwd=away, capture_output=True, text=True, env={**os.environ, **environment})
+    assert str(tmp_path / "site") in where.stdout
+    assert "reference" in invbench(away, "--help", environment=environment).stdout
+    done = invbench(away, *SMALL, environment=environment)
+    assert done.returncode == 0, done.stderr
+    swept = invbench(away, "-m", "+sweep=methods", "method=eoq", "scenario=stable", *SMALL, environment=environment)
+    assert swept.returncode == 0, swept.stderr
+    assert yaml.safe_load(next(written(swept).glob("eoq-*/config.yaml")).read_text())["names"]["scenario"] == "stable"
