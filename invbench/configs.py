@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-DELTAS = {"experiment": "experiments", "sweep": "sweeps"}  # group: folder in a checkout
+DELTAS = {"experiment": "experiments", "sweep": "sweeps"}  # group: folder beside conf/
 
 
 def home() -> Path:
@@ -21,8 +21,7 @@ def location() -> str:
 
 def deltas(group: str) -> Path:
     """The folder of experiments or sweeps."""
-    beside = home().parent / DELTAS[group]
-    return beside if beside.is_dir() else home() / group
+    return home().parent / DELTAS[group]
 
 
 def register() -> None:
@@ -36,6 +35,5 @@ def register() -> None:
 def groups() -> dict[str, list[str]]:
     """Every config group with its choices."""
     folders = {path.name: path for path in sorted(home().iterdir()) if path.is_dir() and not path.name.startswith("_")}
-    folders = {name: path for name, path in folders.items() if name not in DELTAS}
     folders |= {group: deltas(group) for group in DELTAS}
     return {name: sorted(path.stem for path in folder.glob("*.yaml")) for name, folder in folders.items()}

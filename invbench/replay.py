@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as Spec
 
 from invbench.types import Array, Flows, Observation, Paths, Policy
 
-LANES_PER_BLOCK = 2048  # paths x items that move together: their state stays in the second-level cache
+LANES_PER_BLOCK = 1024  # paths x items that move together: their state stays in the second-level cache
 AXIS = "core"
 
 
@@ -106,6 +106,7 @@ def _tiles(count: int, shares: int, width: int) -> tuple[int, int]:
         return shares, -(-count // shares)
     share = -(-count // shares)
     blocks = -(-share // max(1, LANES_PER_BLOCK // width))
+    blocks = next((more for more in range(blocks, 2 * blocks + 1) if share % more == 0), blocks)  # or the paths must be padded
     return blocks * shares, -(-share // blocks)
 
 

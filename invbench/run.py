@@ -66,7 +66,10 @@ def run(config: DictConfig) -> Path:
 
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The config as plain data, every interpolation resolved; refused where it names code that is not ours."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise Refused(f"{missing[0]} must be given, as in {missing[0]}=VALUE")
+    plain = OmegaConf.to_container(config, resolve=True)
     for name, value in jobs.flatten(plain):
         if name.split(".")[-1] == "_target_":
             check_target(name, value)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 Array = jax.Array
 
@@ -45,7 +46,8 @@ def weighted_history(observation: Observation, weights: Array) -> Array:
     turned = jnp.roll(weights, observation.time % window, axis=0)
     if turned.size == window:
         return jnp.tensordot(turned.reshape(window), ring, axes=(0, 0))
-    return sum(turned[slot] * ring[slot] for slot in range(window))
+    add = lambda total, slot: (total + slot[0] * slot[1], None)  # noqa: E731 - one slot at a time stays in the cache
+    return lax.scan(add, jnp.zeros_like(ring[0]), (turned, ring))[0]
 
 
 def recent_mean(observation: Observation) -> Array:

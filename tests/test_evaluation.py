@@ -306,7 +306,7 @@ def test_one_path_of_many_items_is_judged_by_series():
     assert found["operating_benefit"]["mean"] == pytest.approx(judged.benefit.sum())  # all items together
     assert found["net_benefit"]["mean"] == pytest.approx(judged.benefit.sum() - (1200 + 12 * 10))
     assert found["operating_benefit"]["lower"] is not None  # over series
-    assert found["cvar"] == {"withheld": "fewer than 500 series"}
+    assert found["std"] == found["cvar"] == {"withheld": "one path"}  # risk is over paths
 
 
 def test_prices_need_no_new_simulation():
@@ -412,6 +412,7 @@ def test_series_are_scaled_to_all_items():
     best, rows = rows_of([job("base_stock", [1, 2, 3], unit="series"), job("s_S", [2, 4, 6], unit="series")])
     assert rows["s_S"]["operating_benefit"] == 12 and rows["s_S"]["difference"] == 6
     assert rows["s_S"]["win_rate"] == 1
+    assert rows["s_S"]["std"] is rows["s_S"]["cvar"] is None  # one path has no risk to be seen
 
 
 def test_results_on_other_paths_are_refused_within_a_scenario_only():

@@ -148,9 +148,10 @@ def _row(group: Group, best: Group | None) -> dict[str, Any]:
     row |= {"status": "done", "family": group.first["family"]}
     row |= _spread("operating_benefit", operating)
     row |= _spread("net_benefit", operating, -spent)
-    row |= {"std": risk.spread(over_paths), "risk_adjusted": risk.risk_adjusted(over_paths, group.first["risk_adjusted"]["aversion"])}
-    tail = risk.cvar(over_paths) if len(group.jobs) == 1 else None
-    row |= _spread("cvar", tail) if tail else {"cvar": group.value("cvar")}
+    if group.first["interval_over"] == "path":
+        row |= {"std": risk.spread(over_paths), "risk_adjusted": risk.risk_adjusted(over_paths, group.first["risk_adjusted"]["aversion"])}
+        tail = risk.cvar(over_paths)
+        row |= _spread("cvar", tail) if tail else {}
     for name in ("fill_rate", "ready_rate", "cycle_service", "no_stockout", "average_cost", "gap_to_clairvoyant", "turnover"):
         row[name] = group.value(name)
     return row | (_against(group, best) if best is not None and group is not best else {})

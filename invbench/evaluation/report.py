@@ -110,16 +110,13 @@ def figures(report: Report, costs: MethodCosts, aversion: float, target_fill_rat
     parts = {name: statistics.mean(values).scaled(whole) for name, values in report.money.items()}
     cost = np.asarray(Money(**report.money).cost)
     fill = np.divide(counts["met"], counts["demand"], out=np.ones_like(counts["met"]), where=counts["demand"] > 0)
-    tail = risk.cvar(benefit)
     return {
         "net_benefit": _estimate(Estimate(*(None if bound is None else bound - spent for bound in operating))),
         "operating_benefit": _estimate(operating),
         "method_cost": {"value": spent, **costs._asdict()},
         **{name: _estimate(part) for name, part in parts.items()},
         "average_cost": _estimate(statistics.mean(cost).scaled(whole / report.horizon)),
-        "std": {"value": risk.spread(benefit)},
-        "risk_adjusted": {"value": risk.risk_adjusted(benefit, aversion), "aversion": aversion},
-        "cvar": {"withheld": f"fewer than {risk.FEWEST_PATHS} {report.unit}s"} if tail is None else _estimate(tail),
+        **_risk(report, aversion),
         "fill_rate": _estimate(statistics.ratio(counts["met"], counts["demand"])),
         "ready_rate": _estimate(statistics.ratio(counts["ready"], counts["periods"])),
         "cycle_service": _estimate(statistics.ratio(counts["good_cycles"], counts["cycles"])),
@@ -127,6 +124,19 @@ def figures(report: Report, costs: MethodCosts, aversion: float, target_fill_rat
         "target_met": {**_estimate(statistics.mean(fill >= target_fill_rate)), "target_fill_rate": target_fill_rate},
         "turnover": _estimate(statistics.ratio(counts["sold"] * report.horizon, counts["held"])),
         "orders": _estimate(statistics.mean(counts["orders"]).scaled(whole)),
+    }
+
+
+def _risk(report: Report, aversion: float) -> dict[str, Any]:
+    """Risk over paths; with one real path there is none to be had: how series differ is another matter."""
+    names = ("std", "risk_adjusted", "cvar")
+    if report.unit == "series":
+        return {name: {"withheld": "one path"} for name in names} | {"risk_adjusted": {"withheld": "one path", "aversion": aversion}}
+    tail = risk.cvar(report.benefit)
+    return {
+        "std": {"value": risk.spread(report.benefit)},
+        "risk_adjusted": {"value": risk.risk_adjusted(report.benefit, aversion), "aversion": aversion},
+        "cvar": {"withheld": f"fewer than {risk.FEWEST_PATHS} paths"} if tail is None else _estimate(tail),
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
+from jax import lax
 from scipy import stats
 
 from invbench.checks import number, require, whole
@@ -36,8 +37,9 @@ class SafetyStock:
 def cover_and_buffer(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:
     """What lifts the position to expected lead-time demand plus safety stock [item]."""
     periods, mean = observation.ring.shape[0], recent_mean(observation)
-    squares = recent_mean(observation._replace(ring=observation.ring**2))
-    spread = jnp.sqrt(jnp.maximum(squares - mean**2, 0) * periods / (periods - 1))
+    add = lambda total, seen: (total + (seen - mean) ** 2, None)  # noqa: E731 - one period at a time stays in the cache
+    squares, _ = lax.scan(add, jnp.zeros_like(mean), observation.ring)
+    spread = jnp.sqrt(squares / (periods - 1))
     return order_up_to_level(mean, spread, params["cover"], params["z"]) - observation.position
 
 

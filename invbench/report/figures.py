@@ -54,8 +54,7 @@ def _figure(scenario: ScenarioResults):
     return Figure((WIDTH / 72, max(310, 27 * len(scenario.done) + 74) / 72), dpi=72)  # at this resolution a point is a pixel
 
 
-def _axes(figure, left: float = 58, right: float = 12, bottom: float = 44, top: float = 28):
-    """Axes with these margins in pixels."""
+def _axes(figure, left: float = 58, right: float = 12, bottom: float = 44, top: float = 28):  # margins in pixels
     from matplotlib.ticker import FuncFormatter, MaxNLocator
     width, height = figure.get_size_inches() * 72
     axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height))
@@ -116,8 +115,7 @@ def _fits(axes, row: int, value: float) -> bool:
 
 def _tested(scenario: ScenarioResults) -> list[Result]:
     """The methods that can be compared with the baseline."""
-    rivals = [result for result in scenario.done if result.number("difference") is not None]
-    return [result for result in rivals if not result.bound and result.method != scenario.baseline]
+    return [r for r in scenario.done if r.number("difference") is not None and not r.bound and r.method != scenario.baseline]
 
 
 def difference(figure, scenario: ScenarioResults, palette: dict[str, str]) -> None:
@@ -191,7 +189,9 @@ def _free_box(spot: list, width: float, taken: list[tuple], frame: np.ndarray) -
         if frame[0] <= x - width / 2 and x + width / 2 <= frame[2] + 12 and frame[1] <= y - 6 and y <= frame[3]:
             inside.append((x - width / 2, y - 6.5, x + width / 2, y + 6.5))
     inside = inside or [(spot[0] + 9, spot[1] - 6.5, spot[0] + 9 + width, spot[1] + 6.5)]
-    return min(inside, key=lambda box: sum(np.prod(np.clip(np.minimum(box, other)[2:] - np.maximum(box, other)[:2], 0, None)) for other in taken))
+    boxes, others = np.array(inside)[:, None], np.array(taken)
+    common = np.minimum(boxes, others)[..., 2:] - np.maximum(boxes, others)[..., :2]  # width and height of what they share
+    return inside[np.clip(common, 0, None).prod(-1).sum(-1).argmin()]
 
 
 def costs(figure, scenario: ScenarioResults, palette: dict[str, str]) -> None:

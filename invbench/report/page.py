@@ -107,7 +107,7 @@ table:not(.heat) :is(td.failed, td.missing) { text-align: left; white-space: nor
 tr.bound { font-style: italic } .scroll { overflow-x: auto }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 370px), 1fr)); gap: 14px; margin-top: 14px }
 figure { margin: 0; padding: 10px 12px 12px; min-width: 0 } figcaption { line-height: 1.4 }
-h3 { font-size: 15px; margin: 0 0 6px; white-space: nowrap; display: flex; justify-content: space-between; gap: 8px; align-items: baseline }
+h3 { font-size: 15px; margin: 0 0 6px; white-space: nowrap; display: flex; justify-content: space-between; gap: 8px }
 select { min-width: 0; max-width: 56%; font: 13px var(--font) }
 figure svg { display: block; width: 100%; height: auto; margin-bottom: 8px; background: #fff; border-radius: 6px;
   stroke-linejoin: round }

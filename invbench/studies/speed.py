@@ -97,7 +97,7 @@ class Speed:
     repeats: int  # times that each tool is run warm, in turn; the median counts
     peers: bool  # also run the peers that are installed
 
-    def run(self, folder: Path) -> int:
+    def run(self, folder: Path, config: dict | None = None) -> int:
         """Write folder/speed.csv and print it as a table; returns exit code 0.
 
         Raises ValueError naming the field that is wrong, RuntimeError if a peer's costs are not those of invbench.

@@ -1,0 +1,237 @@
+"""What holds for every method, scenario and system that has a YAML: no look-ahead, no order of items or paths, one future for all."""
+
+from dataclasses import fields, replace
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from invbench import configs, problem, run
+from invbench.costs import CostModel
+from invbench.keys import named, root, stable_hash
+from invbench.types import Policy
+
+HORIZON, PATHS, ITEMS, CHANGED = 30, 20, 3, 12
+SMALL = ("tuning.paths=64", "tuning.candidates=16", "tuning.rounds=1", f"scenario.items={ITEMS}")
+KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
+GROUPS = configs.groups()
+METHODS = sorted(set(GROUPS["method"]) - KNOWS_PATHS)
+CASES = METHODS + ["forecast_base_stock, moving_average", "forecast_base_stock, weekday"]  # method, forecaster
+SYSTEMS = {"lost_sales": (), "random_lead_time": ("system.lead_time=2", "system.lead_time_distribution=[0.1,0.4,0.5]"), "backlog": ()}
+
+
+@lru_cache
+def config_of(*overrides):
+    with initialize_config_dir(str(configs.home()), version_base="1.3"):
+        return compose("config", [*SMALL, *overrides])
+
+
+def built(part, *overrides):
+    """The object of one part of the config."""
+    plain = OmegaConf.to_container(config_of(*overrides)[part], resolve=True)
+    run.check_target(f"{part}._target_", plain["_target_"])
+    return run.build(plain)
+
+
+@lru_cache
+def posed(system="lost_sales", information="known", seed=0, evaluation_seed=0, money=1):
+    """A small problem; `money` multiplies every price."""
+    rates = built("cost").operations
+    cost = CostModel(*(money * getattr(rates, field.name) for field in fields(rates)))
+    made = built("system", f"system={system}", *SYSTEMS[system])
+    rest = dict(information=information, history=120, window=56, horizon=HORIZON, seed=seed, evaluation_seed=evaluation_seed)
+    return problem.create(built("scenario"), made, cost, **rest)
+
+
+@lru_cache
+def fitted(case, money=1):
+    """The policy of a method for lost sales; it is used with other systems of the same lead time, too."""
+    name, _, forecast = case.partition(", ")
+    method = built("method", f"method={name}", *([f"forecast={forecast}"] if forecast else []))
+    return method.fit(posed(money=money).for_fitting(), root(0, "method", case), lambda metrics, step: None)
+
+
+@lru_cache
+def judged(system="lost_sales"):
+    return posed(system).evaluation_paths(PATHS)
+
+
+def simulated(case, system="lost_sales", paths=None, **changes):
+    """Flows of a fitted method, each [n, horizon, item]."""
+    paths = judged(system) if paths is None else paths
+    return posed(system).simulate(fitted(case)._replace(**changes), paths, root(0, "decide"))
+
+
+usual = lru_cache(simulated)
+
+
+def same(first, second):
+    """Byte by byte."""
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+# ---- no method may know what it cannot
+
+
+def changed_after(paths, period):
+    """The same until `period`, other demand from it on, and other lead times (of 0, 1, 2) after it."""
+    time = jnp.arange(HORIZON)[:, None]
+    delay = None if paths.delay is None else jnp.where(time > period, 2 - paths.delay, paths.delay)
+    return paths._replace(demand=jnp.where(time[..., None] >= period, 3 * paths.demand + 7, paths.demand), delay=delay)
+
+
+@pytest.mark.parametrize("system", ["lost_sales", "random_lead_time"])
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_ordered_for_what_is_not_known_yet(case, system):
+    other = simulated(case, system, changed_after(judged(system), CHANGED)).ordered
+    same(other[:, : CHANGED + 1], usual(case, system).ordered[:, : CHANGED + 1])
+    assert (np.asarray(other != usual(case, system).ordered)[:, CHANGED + 1 :]).any((1, 2)).all()  # and the change is felt, later
+
+
+def test_the_clairvoyant_is_the_one_that_looks_ahead():
+    assert {name for name in GROUPS["method"] if getattr(built("method", f"method={name}"), "knows_paths", False)} == KNOWS_PATHS
+    orders, other = (planned(paths).policy.params.orders for paths in (judged(), changed_after(judged(), CHANGED)))
+    assert (orders[: CHANGED + 1] != other[: CHANGED + 1]).any()
+
+
+def planned(paths, system="lost_sales"):
+    return built("method", "method=clairvoyant").plan(posed(system), paths)
+
+
+@lru_cache
+def bound(system):
+    return np.asarray(planned(judged(system), system).bound)
+
+
+@pytest.mark.parametrize("system", ["lost_sales", "random_lead_time"])
+@pytest.mark.parametrize("case", CASES)
+def test_no_method_earns_more_than_the_clairvoyant_on_any_path(case, system):
+    last = (jnp.arange(HORIZON) == HORIZON - 1)[:, None]
+    benefit = np.asarray(posed(system).cost.charge(usual(case, system), last).benefit, np.float64).sum(1)
+    assert (benefit <= bound(system) + 1e-4 * np.abs(bound(system))).all()
+    assert (benefit < bound(system)).any()
+
+
+def test_methods_are_refused_the_paths_that_they_are_judged_on():
+    for information in ("known", "history"):
+        whole = posed(information=information)
+        fitting = whole.for_fitting()
+        with pytest.raises(ValueError, match="^evaluation paths must be left alone by methods"):
+            fitting.evaluation_paths(PATHS)
+        assert fitting.judged_on is None and whole.judged_on is not None
+    assert not any(getattr(fitting, field.name) is whole.judged_on for field in fields(fitting))
+
+
+# ---- the order of paths and items, and the unit of money, do not matter
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_block_of_paths_is_the_paths_one_by_one_and_again_the_same(case):
+    same(simulated(case, elementwise=False), usual(case))
+    same(simulated(case), usual(case))
+
+
+def test_permuted_items_permute_orders_where_a_policy_treats_each_by_itself():
+    turned = jnp.array([2, 0, 1])
+    turn = partial(jax.tree.map, lambda leaf: leaf[..., turned] if leaf.shape[-1] == ITEMS else leaf)
+    paths = judged()._replace(demand=turn(judged().demand), before=turn(judged().before))
+    made = replace(posed(), system=replace(posed().system, initial_stock=posed().system.initial_stock[np.asarray(turned)]))
+    elementwise = [case for case in CASES if fitted(case).elementwise]
+    assert elementwise
+    for case in elementwise:
+        policy = fitted(case)._replace(params=turn(fitted(case).params))
+        same(made.simulate(policy, paths), turn(usual(case)))
+        assert not np.array_equal(usual(case).ordered[..., 0], usual(case).ordered[..., 1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_twice_the_money_is_twice_the_value(case):
+    once, twice = (np.asarray(posed(money=money).benefit(fitted(case), judged(), root(0, "decide"))) for money in (1, 2))
+    np.testing.assert_array_equal(twice, 2 * once)
+
+
+def test_twice_the_money_leaves_classical_orders_as_they_are():
+    classical = [case for case in CASES if built("method", f"method={case.split(',')[0]}").family == "traditional"]
+    assert classical
+    for case in classical:
+        same(simulated(case, params=fitted(case, money=2).params).ordered, usual(case).ordered)
+
+
+# ---- randomness by name
+
+
+def test_training_validation_and_evaluation_never_share_a_path():
+    for information in ("known", "history"):
+        made, key = posed(information=information), root(0, "method", "any")
+        sets = [made.training_paths(key, 8), made.validation_paths(8), made.evaluation_paths(8), made.training_paths(root(0, "other"), 8)]
+        assert len(np.unique(np.concatenate([np.asarray(one.demand)[:, :, 0] for one in sets], axis=1), axis=1).T) == 32
+        for one in sets:
+            assert one.demand.shape == (HORIZON, 8, ITEMS) and one.before.shape == (56, 8, ITEMS) and one.start == made.start
+
+
+def hashes(seed, evaluation_seed):
+    """Of validation, evaluation and training paths."""
+    made = posed(seed=seed, evaluation_seed=evaluation_seed)
+    sets = made.validation_paths(8), made.evaluation_paths(8), made.training_paths(root(seed, "method", "any"), 8)
+    return [problem.paths_hash(paths) for paths in sets]
+
+
+def test_paths_are_reproducible_and_moved_by_their_own_seed_alone():
+    validation, evaluation, training = hashes(0, 0)
+    posed.cache_clear()
+    assert hashes(0, 0) == [validation, evaluation, training]
+    other = hashes(1, 0)
+    assert other[0] != validation and other[1] == evaluation and other[2] != training
+    other = hashes(0, 1)
+    assert other[0] == validation and other[1] != evaluation and other[2] == training
+
+
+def test_another_name_moves_no_other_name():
+    before = problem.paths_hash(posed().training_paths(root(0, "method", "one"), 8))
+    assert problem.paths_hash(posed().training_paths(root(0, "method", "another"), 8)) != before
+    assert problem.paths_hash(posed().training_paths(root(0, "method", "one"), 8)) == before
+    same(*map(jax.random.key_data, (root(3, "method", "one"), named(named(jax.random.key(3), "method"), "one"))))
+    # sha256("training") begins with these four bytes, read little-endian: the same on every machine, for ever
+    assert stable_hash("training") == int.from_bytes(bytes.fromhex("c2fb788c"), "little")
+
+
+def test_the_hash_of_paths_sees_one_value():
+    paths = posed("random_lead_time").evaluation_paths(8)
+    others = [
+        paths,
+        paths._replace(demand=paths.demand.at[-1, -1, -1].add(1e-3)),
+        paths._replace(before=paths.before.at[0, 0, 0].add(1e-3)),
+        paths._replace(delay=paths.delay.at[3, 2].add(1)),
+    ]
+    assert len({problem.paths_hash(one) for one in others}) == 4
+
+
+# ---- every YAML
+
+
+@pytest.mark.parametrize("group, name", [(group, name) for group in ("scenario", "cost", "forecast", "tracker") for name in GROUPS[group]])
+def test_every_yaml_makes_its_object(group, name):
+    if (group, name) == ("scenario", "history"):
+        assert OmegaConf.missing_keys(OmegaConf.load(configs.home() / group / f"{name}.yaml")) == {"path"}
+        return
+    made = run.build(OmegaConf.to_container(OmegaConf.load(configs.home() / group / f"{name}.yaml")))
+    needed = {"scenario": "paths", "cost": "of", "forecast": "fit", "tracker": "log"}
+    assert callable(getattr(made, needed[group]))
+
+
+@pytest.mark.parametrize("name", GROUPS["system"])
+def test_every_system_keeps_its_units(name):
+    policy = Policy({"level": jnp.full(ITEMS, 150.0)}, order_up_to)
+    totals = posed(name).totals(policy, judged(name))
+    last = posed(name).simulate(policy, judged(name)).held[:, -1]
+    start = posed(name).system.initial_stock
+    np.testing.assert_allclose(totals.received + start, totals.sold + totals.expired + last, rtol=1e-5)
+    assert (start > 0).all() and start.shape == (ITEMS,)
+
+
+def order_up_to(params, observation, key):
+    return params["level"] - observation.position
