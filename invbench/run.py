@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -122,7 +123,13 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     method = build(plain["method"])
     key = root(plain["seed"], "method", plain["names"]["method"])
     started = time.perf_counter()
-    policy, bound, exact = fit(method, made, key, tracker.log)
+    heard: dict[str, float] = {}
+
+    def log(metrics: dict[str, float], step: int) -> None:
+        heard.update(metrics)
+        tracker.log(metrics, step)
+
+    policy, bound, exact = fit(method, made, key, log)
     jax.block_until_ready(policy.params)
     fitted = time.perf_counter()
     judged = report.evaluate(made.problem, policy, made.evaluation, key)
@@ -131,6 +138,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     document = describe(plain, made, method, policy, judged) | report.figures(
         judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
     )
+    document["forecast"] = {name.split("/")[1]: {"value": value if math.isfinite(value) else None} for name, value in heard.items() if name.startswith("forecast/")} or None
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
     if bound is not None and not exact:
         document["note"] = "a relaxation: no order plan attains the bound under the order constraints"
@@ -138,7 +146,21 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
     jobs.write_json(folder / "report.json", document)
     jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key))
-    tracker.summary({name: _headline(document[name]) for name in ("net_benefit", "operating_benefit", "fill_rate", "average_cost")})
+    _track(tracker, document, folder)
+
+
+def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:
+    """Show the tracker what was found: the summary, the table of figures, and pictures if it wants them."""
+    found = {name: figure for name, figure in document.items() if isinstance(figure, dict) and ("mean" in figure or "value" in figure)}
+    tracker.summary({name: _headline(figure) for name, figure in found.items()})
+    rows = [[name, _headline(figure), figure.get("lower"), figure.get("upper")] for name, figure in found.items()]
+    tracker.table("figures", ["figure", "value", "lower", "upper"], rows)
+    if tracker.pictures:
+        from invbench.report import figures
+        from invbench.sweep import picture_of
+
+        for name, svg in figures.all(picture_of(folder)).items():
+            tracker.picture(name, svg)
 
 
 def setting(plain: dict[str, Any]) -> Setting:

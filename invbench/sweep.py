@@ -143,6 +143,16 @@ def _result(group: compare.Group, row: dict[str, Any]) -> Any:
     )  # fmt: skip
 
 
+def picture_of(folder: Path) -> Any:
+    """One job as the figures show it, from the files in its folder."""
+    from invbench.report.tables import ScenarioResults
+
+    config, found = yaml.safe_load((folder / jobs.CONFIG).read_text()), jobs.read_json(folder / "report.json")
+    job = Job(config, "done", "", found, _arrays(folder / "values.npz"), _arrays(folder / "trajectory.npz"))
+    scenario, best, rows = compare.table([job])[0]
+    return ScenarioResults(scenario, best, tuple(_result(group, row) for group, row in rows), "")
+
+
 def _note(groups: list[compare.Group]) -> str:
     done = [group for group in groups if group.done]
     if not done:

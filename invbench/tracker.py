@@ -14,6 +14,8 @@ LOG = logging.getLogger("invbench")
 class Tracker:
     """Watches one job and keeps nothing. Others override what they need."""
 
+    pictures = False  # whether figures are worth drawing for it
+
     def start(self, folder: Path, group: str, job_type: str, config: dict[str, Any]) -> None:
         """A job begins: `group` is its sweep, `job_type` its method."""
 
@@ -59,6 +61,7 @@ class WeightsAndBiases(Tracker):
 
     project: str
     mode: str
+    pictures = True
 
     def start(self, folder: Path, group: str, job_type: str, config: dict[str, Any]) -> None:
         import wandb
@@ -96,6 +99,7 @@ class Careful(Tracker):
 
     def __init__(self, inner: Tracker):
         self._inner, self._failed = inner, False
+        self.pictures = inner.pictures
 
     def _do(self, name: str, *arguments: Any) -> None:
         if self._failed:

@@ -14,7 +14,7 @@ COLUMNS = (
     "scenario method family status net_benefit net_benefit_lower net_benefit_upper operating_benefit operating_benefit_lower"
     " operating_benefit_upper difference difference_lower difference_upper win_rate p_holm baseline std risk_adjusted cvar"
     " cvar_lower cvar_upper fill_rate ready_rate cycle_service no_stockout average_cost gap_to_clairvoyant turnover break_even"
-    " error"
+    " break_even_items roi error"
 ).split()
 
 
@@ -166,12 +166,16 @@ def _against(group: Group, best: Group) -> dict[str, Any]:
     """The paired difference to the baseline, seed by seed and path by path."""
     values = group.benefit - _match(best.benefit, len(group.jobs))
     difference = statistics.mean(values).scaled(group.scale)
-    periods = breakeven.periods(difference.mean, group.first["periods"], group.costs, best.costs)
+    horizon = group.first["periods"]
+    periods = breakeven.periods(difference.mean, horizon, group.costs, best.costs)
+    items = breakeven.items(difference.mean, horizon, group.first["items"], group.costs, best.costs)
     return {
         **_spread("difference", difference),
         "win_rate": float((values.mean(0) > 0).mean()),
         "p_holm": statistics.p_value(values),
         "break_even": None if math.isinf(periods) else periods,
+        "break_even_items": None if math.isinf(items) else items,
+        "roi": breakeven.roi(difference.mean, group.costs.total(horizon)),
     }
 
 

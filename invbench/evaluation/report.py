@@ -11,7 +11,7 @@ from jax import lax
 
 from invbench import replay
 from invbench.costs import CostModel, MethodCosts, Money
-from invbench.evaluation import risk, statistics
+from invbench.evaluation import breakeven, risk, statistics
 from invbench.evaluation.statistics import Estimate
 from invbench.problem import Problem, paths_hash
 from invbench.types import Array, Flows, Paths, Policy
@@ -123,6 +123,7 @@ def figures(report: Report, costs: MethodCosts, aversion: float, target_fill_rat
         "no_stockout": _estimate(statistics.ratio(counts["no_stockout"], counts["periods"])),
         "target_met": {**_estimate(statistics.mean(fill >= target_fill_rate)), "target_fill_rate": target_fill_rate},
         "turnover": _estimate(statistics.ratio(counts["sold"] * report.horizon, counts["held"])),
+        "roi_reference": {"value": breakeven.roi_reference(operating.mean - spent, whole * float(cost.mean()) + spent)},
         "orders": _estimate(statistics.mean(counts["orders"]).scaled(whole)),
     }
 

@@ -14,6 +14,9 @@ from invbench.problem import Problem
 from invbench.types import Array, Observation, weighted_history
 
 
+Z90 = 1.2815515655446004  # the standard normal's 90 % quantile
+
+
 @dataclass(frozen=True)
 class Forecast:
     """A fitted forecaster: params for `lead_time_demand`, and how good it was on what it was fitted to."""
@@ -41,7 +44,7 @@ def calibrate(problem: Problem, demand: np.ndarray, profile: np.ndarray, weights
     window, cover = len(weights), problem.system.lead_time + 1
     profile = np.maximum(profile, 0.05 * profile.mean(0) + 1e-9)
     ahead = _ahead(profile, cover)[window : window + problem.horizon]
-    seen, future = _backtest(problem, demand, profile, weights, cover)
+    seen, future, expected = _backtest(problem, demand, profile, weights, cover)
     deviation, surprise = seen - 1, future - 1
     gain = _gain(deviation, surprise) if adaptive else np.ones(profile.shape[1])
     errors = surprise - gain * deviation
@@ -54,11 +57,11 @@ def calibrate(problem: Problem, demand: np.ndarray, profile: np.ndarray, weights
         "rate": ahead / cover,
     }
     params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
-    return Forecast({**params, "start": jnp.asarray([problem.start], jnp.int32)}, _accuracy(errors, future))
+    return Forecast({**params, "start": jnp.asarray([problem.start], jnp.int32)}, _accuracy(errors * expected, future * expected, cover))
 
 
-def _backtest(problem: Problem, demand, profile, weights, cover) -> tuple[np.ndarray, np.ndarray]:
-    """[period, n, item] the level seen, and lead-time demand over its profile, for every period that has both."""
+def _backtest(problem: Problem, demand, profile, weights, cover) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[period, n, item] the level seen and lead-time demand over its profile, for every period that has both; that profile."""
     if problem.history is not None and len(problem.history.sales) >= 2 * (len(weights) + cover):
         demand = np.asarray(problem.history.sales)[-730:, None]
         profile = np.asarray(problem.scenario.profile(problem.start - len(demand) + np.arange(len(demand))))
@@ -67,7 +70,8 @@ def _backtest(problem: Problem, demand, profile, weights, cover) -> tuple[np.nda
     look_back = np.zeros((len(periods), len(demand)), np.float32)  # one matrix product weights every window at once
     look_back[np.arange(len(periods))[:, None], periods[:, None] - np.arange(len(weights), 0, -1)] = weights
     level = np.tensordot(look_back, (demand / profile[:, None]).astype(np.float32), axes=1)
-    return level, (_ahead(demand, cover) / _ahead(profile, cover)[:, None])[periods]
+    expected = _ahead(profile, cover)[:, None][periods]
+    return level, _ahead(demand, cover)[periods] / expected, expected
 
 
 def _ahead(demand: np.ndarray, cover: int) -> np.ndarray:
@@ -85,9 +89,20 @@ def _gain(deviation: np.ndarray, surprise: np.ndarray) -> np.ndarray:
     return np.clip(gain * gain**2 / (gain**2 + chance + 1e-12), 0, 1.2)
 
 
-def _accuracy(errors: np.ndarray, future: np.ndarray) -> dict[str, float]:
-    wape = np.abs(errors).sum() / max(np.abs(future).sum(), 1e-9)
-    return {"forecast/accuracy": float(1 - wape), "forecast/bias": float(errors.mean())}
+def _accuracy(errors: np.ndarray, future: np.ndarray, cover: int) -> dict[str, float]:
+    """How good the forecast of lead-time demand was on what it was fitted to; errors and demand in units [period, n, item].
+
+    1 - WAPE; MASE against lead-time demand being what it was one lead time and period ago (Hyndman and Koehler 2006); the
+    pinball loss of the 90 % quantile, in units, with the error taken as normal.
+    """
+    naive = np.abs(future[cover:] - future[:-cover]).mean() if len(future) > cover else np.nan
+    above = errors - Z90 * errors.std((0, 1))
+    return {
+        "forecast/accuracy": float(1 - np.abs(errors).sum() / max(np.abs(future).sum(), 1e-9)),
+        "forecast/mase": float(np.abs(errors).mean() / naive) if naive > 0 else float("nan"),
+        "forecast/pinball_90": float(np.maximum(0.9 * above, -0.1 * above).mean()),
+        "forecast/bias": float(errors.mean()),
+    }
 
 
 def flat(window: int, within: int) -> np.ndarray:
