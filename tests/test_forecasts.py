@@ -20,7 +20,7 @@ from invbench.scenarios import autoregressive, fit, profile
 from invbench.scenarios.fit import History
 from invbench.types import Observation, Policy
 
-WINDOW, HORIZON = 28, 60
+WINDOW, HORIZON = 30, 60  # no whole number of weeks
 COST = CostModel(20.0, 10.0, 2.0, 10.0, 50.0, 0.0)
 ALPHAS = (0.05, 0.2, 0.7)
 FORECASTERS = {"moving_average": MovingAverage(14), "weekday": Weekday(3), "seasonal_smoothing": SeasonalSmoothing(ALPHAS)}
@@ -223,9 +223,9 @@ def test_a_spell_of_no_demand_lowers_the_forecast_and_breaks_nothing():
 
 REFUSED = [
     (MovingAverage(0), "forecast.periods must be a whole number >= 1, got 0"),
-    (MovingAverage(29), "forecast.periods must be <= problem.window (28), got 29"),
+    (MovingAverage(31), "forecast.periods must be <= problem.window (30), got 31"),
     (Weekday(0), "forecast.weeks must be a whole number >= 1, got 0"),
-    (Weekday(5), "forecast.weeks x 7 must be <= problem.window (28), got 35"),
+    (Weekday(5), "forecast.weeks x 7 must be <= problem.window (30), got 35"),
     (SeasonalSmoothing((0.1, 0.0)), "forecast.alphas[1] must be a number > 0 and <= 1, got 0.0"),
     (SeasonalSmoothing((1.5,)), "forecast.alphas[0] must be a number > 0 and <= 1, got 1.5"),
 ]
