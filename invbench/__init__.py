@@ -16,8 +16,6 @@ def _prepare_jax() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     for name, value in (
         ("xla_force_host_platform_device_count", _cores()),
-        # Stops the scan from copying the pipeline's ring buffer in every period (+15 to 70 %); results are unchanged.
-        ("xla_cpu_copy_insertion_use_region_analysis", "true"),
         # Full vector registers where there are any (+15 to 25 %); results are unchanged.
         ("xla_cpu_prefer_vector_width", "512"),
     ):

@@ -5,7 +5,7 @@ scan, so that nothing else is ever stored. Paths are shared by policies and cand
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
+from invbench.keys import named
 from invbench.types import Array, Flows, Observation, Paths, Policy
 
 LANES_PER_BLOCK = 1024  # paths x items that move together: their state stays in the second-level cache
@@ -42,9 +43,11 @@ def total(system, policy: Policy, paths: Paths, measure: Callable, arguments: tu
     return _run(system, policy, paths, measure, arguments, key, keep=False)
 
 
-def flows(system, policy: Policy, paths: Paths, measure: Callable = identity, arguments: tuple = (), key: Array | None = None) -> Any:
-    """The measure period by period: a pytree of [n, horizon, item]."""
-    return _run(system, policy, paths, measure, arguments, key, keep=True)
+def flows(
+    system, policy: Policy, paths: Paths, measure: Callable = identity, arguments: tuple = (), key: Array | None = None, first: int = 0
+) -> Any:
+    """The measure period by period: a pytree of [n, horizon, item]. first: the number of the first path, for random policies."""
+    return _run(system, policy, paths, measure, arguments, key, keep=True, first=first)
 
 
 def candidates(
@@ -65,9 +68,11 @@ def candidates(
     candidate_blocks, size = _tiles(count, len(jax.devices()), path_size * items)
     params = jax.tree.map(lambda leaf: _pad(jnp.asarray(leaf), 0, candidate_blocks * size), policy.params)
     padded = _pad_paths(paths, path_blocks * path_size)
+    own = _beside(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), params), shared)
     result = _candidates(
         system, params, shared, padded[:3], paths.start, arguments, key,
-        static=_Static(policy, measure, False), size=size, path_size=path_size,
+        static=_Static(policy, measure, False, _loop_free(system, policy._replace(params=own), items, (2, 2))),
+        size=size, path_size=path_size,
     )  # fmt: skip
     return jax.tree.map(lambda leaf: leaf[:count, :n], result)
 
@@ -81,7 +86,7 @@ def drawn(system, policy: Policy, scenario, key: Array, n: int, horizon: int, me
     blocks = -(-n // (size * len(jax.devices()))) * len(jax.devices())
     result = _drawn(
         system, policy.params, scenario, key, start, arguments,
-        static=_Static(policy, measure, False), blocks=blocks, size=size, horizon=horizon,
+        static=_Static(policy, measure, False, _loop_free(system, policy, scenario.items, (2,))), blocks=blocks, size=size, horizon=horizon,
     )  # fmt: skip
     return jax.tree.map(lambda leaf: leaf[:n], result)
 
@@ -89,9 +94,9 @@ def drawn(system, policy: Policy, scenario, key: Array, n: int, horizon: int, me
 class _Static:
     """What a compiled replay depends on beside shapes; equal values compile once."""
 
-    def __init__(self, policy: Policy, measure: Callable, keep: bool):
-        self.parts = (policy.apply, policy.window, policy.random, policy.elementwise, policy.per_path, measure, keep)
-        self.apply, self.window, self.random, self.elementwise, self.per_path, self.measure, self.keep = self.parts
+    def __init__(self, policy: Policy, measure: Callable, keep: bool, loop_free: bool):
+        self.parts = (policy.apply, policy.window, policy.random, policy.elementwise, policy.per_path, measure, keep, loop_free)
+        self.apply, self.window, self.random, self.elementwise, self.per_path, self.measure, self.keep, self.loop_free = self.parts
 
     def __hash__(self) -> int:
         return hash(self.parts)
@@ -119,13 +124,13 @@ def _pad_paths(paths: Paths, size: int) -> Paths:
     return Paths(*(None if part is None else _pad(jnp.asarray(part), 1, size) for part in paths[:3]), paths.start)
 
 
-def _run(system, policy, paths, measure, arguments, key, keep):
+def _run(system, policy, paths, measure, arguments, key, keep, first=0):
     n, items = paths.demand.shape[1:]
     blocks, size = _tiles(n, len(jax.devices()), items)
     params = jax.tree.map(lambda leaf: _pad(leaf, leaf.ndim - 2, blocks * size), policy.params) if policy.per_path else policy.params
     result = _paths(
-        system, params, _pad_paths(paths, blocks * size)[:3], paths.start, arguments, key,
-        static=_Static(policy, measure, keep), size=size,
+        system, params, _pad_paths(paths, blocks * size)[:3], paths.start, first, arguments, key,
+        static=_Static(policy, measure, keep, _loop_free(system, policy, items, (2,))), size=size,
     )  # fmt: skip
     return jax.tree.map(lambda leaf: leaf[:n], result) if blocks * size != n else result
 
@@ -134,11 +139,53 @@ def _shard(body: Callable, inputs: Any, outputs: Any) -> Callable:
     return jax.shard_map(body, mesh=mesh(), in_specs=inputs, out_specs=outputs, check_vma=False)
 
 
-@partial(jax.jit, static_argnames=("static", "size"))
-def _paths(system, params, parts, start, arguments, key, *, static, size):
+class _Entry:
+    """A compiled entry point, once as it is and once without copies of the ring buffers in every period (up to twice as fast).
+
+    XLA's region analysis, which saves the copies, overlooks that a loop inside the scan still reads a ring buffer (jaxlib
+    0.10: the policy would see today's demand), so it is used only where a policy has no loop.
+    """
+
+    def __init__(self, body: Callable, static: tuple[str, ...]):
+        self.plain = jax.jit(body, static_argnames=static)
+        self.fast = jax.jit(body, static_argnames=static, compiler_options={"xla_cpu_copy_insertion_use_region_analysis": True})
+
+    def __call__(self, system, params, *arguments, static, **settings):
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((system, params, arguments)))
+        fast = not traced and jax.default_backend() == "cpu" and static.loop_free
+        return (self.fast if fast else self.plain)(system, params, *arguments, static=static, **settings)
+
+    def _cache_size(self) -> int:
+        return self.plain._cache_size() + self.fast._cache_size()
+
+
+def _loop_free(system, policy: Policy, items: int, lanes: tuple[int, ...]) -> bool:
+    """Whether a policy compiles to no loop: neither one of its own nor the one inside JAX's random numbers."""
+    if policy.random or not policy.elementwise:
+        return False
+    leaves, structure = jax.tree.flatten(policy.params)
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+    return _loops(policy.apply, policy.window, structure, shapes, (*lanes, items), system.lead_time) is False
+
+
+@lru_cache(maxsize=256)
+def _loops(apply: Callable, window: int, structure: Any, shapes: tuple, lanes: tuple[int, ...], lead_time: int) -> bool:
+    block = lambda *front: jax.ShapeDtypeStruct((*front, *lanes), jnp.float32)  # noqa: E731
+    time = jax.ShapeDtypeStruct((), jnp.int32)
+    observation = Observation(block(), block(), block(max(lead_time - 1, 0)), block(window), time)
+    params = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes])
+    return "while" in jax.jit(apply).lower(params, observation, None).as_text()
+
+
+def _entry(*static: str) -> Callable:
+    return lambda body: _Entry(body, ("static", *static))
+
+
+@_entry("size")
+def _paths(system, params, parts, start, first_path, arguments, key, *, static, size):
     """One policy on all paths: each core takes a share of the paths, block by block."""
     count = parts[0].shape[1]
-    numbers = jnp.arange(count)
+    numbers = first_path + jnp.arange(count)
 
     def share(system, params, parts, numbers, start, arguments, key):
         def block(first):
@@ -156,7 +203,7 @@ def _paths(system, params, parts, start, arguments, key, *, static, size):
     return _shard(share, inputs, by_path)(system, params, parts, numbers, start, arguments, key)
 
 
-@partial(jax.jit, static_argnames=("static", "size", "path_size"))
+@_entry("size", "path_size")
 def _candidates(system, params, shared, parts, start, arguments, key, *, static, size, path_size):
     """Many parameter values on all paths: each core takes a share of the candidates."""
     n = parts[0].shape[1]
@@ -179,18 +226,18 @@ def _candidates(system, params, shared, parts, start, arguments, key, *, static,
     return _shard(share, inputs, Spec(AXIS))(system, params, shared, parts, start, arguments, key)
 
 
-@partial(jax.jit, static_argnames=("static", "blocks", "size", "horizon"))
+@_entry("blocks", "size", "horizon")
 def _drawn(system, params, scenario, key, start, arguments, *, static, blocks, size, horizon):
     """One policy on paths drawn on the way."""
 
     def share(numbers, system, params, scenario, key, start, arguments):
         def block(number):
             own = jax.random.fold_in(key, number)
-            periods = scenario.draw(own, size, static.window + horizon, start - static.window)
-            delay = system.draw_delays(jax.random.fold_in(own, 1), horizon, size)
+            periods = scenario.draw(named(own, "demand"), size, static.window + horizon, start - static.window)
+            delay = system.draw_delays(named(own, "delay"), horizon, size)
             paths = number * size + jnp.arange(size)
             before, demand = periods[: static.window], periods[static.window :]
-            return _scan(system, params, demand, before, delay, paths, start, arguments, own, static)
+            return _scan(system, params, demand, before, delay, paths, start, arguments, named(own, "policy"), static)
 
         results = lax.map(block, numbers)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
@@ -202,13 +249,20 @@ def _drawn(system, params, scenario, key, start, arguments, *, static, blocks, s
 def _scan_many(system, params, shared, demand, before, delay, numbers, start, arguments, key, static):
     """Every candidate on a block of paths [candidate, n, item]; elementwise policies move side by side in one scan."""
     scan = partial(_scan, system, demand=demand, delay=delay, numbers=numbers, start=start, arguments=arguments, key=key, static=static)
-    whole = (lambda own: own) if shared is None else (lambda own: {**shared, **own})
     if not static.elementwise:
-        return jax.vmap(lambda own: scan(whole(own), before=before))(params)
+        return jax.vmap(lambda own: scan(own if shared is None else {**shared, **own}, before=before))(params)
     size = jax.tree.leaves(params)[0].shape[0]
-    beside = jax.tree.map(lambda leaf: jnp.expand_dims(jnp.moveaxis(leaf, 0, -2), -2), params)  # [..., candidate, 1, item]
     before = jnp.broadcast_to(before[:, None], (before.shape[0], size, *before.shape[1:]))
-    return scan(whole(beside), before=before)
+    sums = scan(_beside(params, shared), before=before)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *before.shape[2:3], *leaf.shape[-1:])), sums)
+
+
+def _beside(params: Any, shared: dict | None) -> Any:
+    """Leaves [candidate, ..., item] as [..., candidate, 1, item], so that they broadcast; shared ones as they are."""
+    turn = lambda leaf: jnp.expand_dims(jnp.moveaxis(leaf, 0, -2), -2)  # noqa: E731
+    shape_only = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params))
+    own = jax.tree.map(partial(jax.eval_shape, turn) if shape_only else turn, params)
+    return own if shared is None else {**shared, **own}
 
 
 def _scan(system, params, demand, before, delay, numbers, start, arguments, key, static):

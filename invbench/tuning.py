@@ -52,18 +52,18 @@ def search(
     paths = problem.training_paths(key, count)
     low, high = (np.broadcast_to(bound, (len(names), problem.items)).astype(float) for bound in (low, high))
     side = max(4, int(budget.candidates ** (1 / len(names))))
-    span, best, value = (high - low), None, None
+    reach, best, value = (high - low) / 2, None, None
     lower, upper = low, high
     for step in range(budget.rounds):
         points = _grid(lower, upper, side)  # [candidate, parameter, item]
-        points = np.where(whole[:, None], np.round(points), points)
+        points = np.where(whole[:, None], np.clip(np.round(points), np.ceil(low), np.floor(high)), points)
         points = points if best is None else np.concatenate([best[None], points])
         worth = _worth(problem, policy, names, points, paths)
         winner = worth.argmax(0)
         best = np.take_along_axis(points, winner[None, None, :], 0)[0]
         value = worth.max(0)
         log({"tuning/benefit": float(value.sum())}, step)
-        reach = span * (1.5 / side) ** (step + 1)
+        reach = 2.5 * reach / (side - 1)  # 1.25 steps of the grid: the optimum lies within one step of the best point
         lower, upper = np.maximum(best - reach, low), np.minimum(best + reach, high)
     return Tuned(best, value, budget.rounds * side ** len(names), count)
 

@@ -70,7 +70,8 @@ def test_money_is_linear_in_flows_and_each_item_has_its_own_prices():
     days = Flows(*(part.sum(1) for part in one))  # the money of the sum is the sum of the money
     np.testing.assert_array_equal(model.charge(days).benefit, model.charge(one).benefit.sum(1))
     item = CostModel(*(float(getattr(model, name)[2]) for name in "price purchase holding shortage fixed_order salvage".split()))
-    np.testing.assert_array_equal(item.charge(Flows(*(part[..., 2] for part in one)), 1.0).benefit, model.charge(one, 1.0).benefit[..., 2])
+    alone = item.charge(Flows(*(part[..., 2] for part in one)), 1.0)
+    np.testing.assert_array_equal(alone.benefit, model.charge(one, 1.0).benefit[..., 2])
 
 
 def test_stack_keeps_the_order_of_money():
@@ -91,7 +92,8 @@ REFUSED = [
     (dict(salvage=10.5), "cost.salvage must be <= cost.purchase (10), or stock would be bought to be salvaged, got 10.5"),
     (
         dict(methods=without("ml") | {"ml": {"implementation": 1, "training": 2, "inference": 3}}),
-        "cost.methods.ml must be given as implementation, training, inference, maintenance, got 'implementation, training, inference'",
+        "cost.methods.ml must be given as implementation, training, inference, maintenance, "
+        "got 'implementation, training, inference'",
     ),
     (
         dict(methods=without("rl") | {"rl": dict(implementation=1, training=2, inference=3, maintenance=-4)}),

@@ -175,6 +175,7 @@ def test_break_even_items_by_hand():
     assert breakeven.items(210, 100, 10, METHOD, PLAIN) == 91  # 90.48 rounded up
     assert breakeven.items(0, 100, 10, METHOD, PLAIN) == breakeven.items(-5, 100, 10, METHOD, PLAIN) == math.inf
     assert breakeven.items(0, 100, 10, METHOD, METHOD) == 1
+    assert breakeven.items(0.3, 100, 3, MethodCosts(3, 0, 0, 0), NOTHING) == 30  # 3 / 0.1, whatever 0.3 / 3 rounds to
 
 
 def test_roi_by_hand():
@@ -266,7 +267,8 @@ def base_stock_report(n=40, items=2, horizon=12, cost=RETAIL):
 
 
 def same(one, other):
-    assert (one.unit, one.horizon, one.items, one.hash, one.paths) == (other.unit, other.horizon, other.items, other.hash, other.paths)
+    for name in ("unit", "horizon", "items", "hash", "paths"):
+        assert getattr(one, name) == getattr(other, name)
     for mine, theirs in ((one.money, other.money), (one.counts, other.counts)):
         assert mine.keys() == theirs.keys()
         assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
@@ -318,8 +320,10 @@ def test_prices_need_no_new_simulation():
         np.testing.assert_allclose(np.asarray(getattr(money, name)).sum(1), again.money[name], rtol=1e-6)
 
 
-KEYS = """net_benefit operating_benefit method_cost revenue salvage holding shortage ordering purchase average_cost std risk_adjusted
-cvar fill_rate ready_rate cycle_service no_stockout target_met turnover orders""".split()
+KEYS = """
+    net_benefit operating_benefit method_cost revenue salvage holding shortage ordering purchase average_cost std risk_adjusted
+    cvar fill_rate ready_rate cycle_service no_stockout target_met turnover roi_reference orders
+""".split()
 
 
 @pytest.mark.parametrize("n", [1, 40])
@@ -332,6 +336,7 @@ def test_figures_have_stable_names_and_can_be_written_as_json(n):
     cost = sum(found[name]["mean"] for name in ("holding", "shortage", "ordering", "purchase"))
     assert found["average_cost"]["mean"] == pytest.approx(cost / 12)
     assert found["operating_benefit"]["mean"] == pytest.approx(found["revenue"]["mean"] - cost)
+    assert found["roi_reference"]["value"] == pytest.approx(found["net_benefit"]["mean"] / (cost + 1320))
 
 
 # comparisons
@@ -347,14 +352,16 @@ CONFIG = {
 def judged(benefit, unit="path"):
     """A report whose every unit earned `benefit`: revenue 100 more than that, and 100 for holding."""
     benefit = np.asarray(benefit, float)
-    money = {name: np.zeros_like(benefit) for name in Money._fields} | {"revenue": benefit + 100, "holding": np.full_like(benefit, 100)}
+    nothing, one = np.zeros_like(benefit), np.ones_like(benefit)
+    money = dict.fromkeys(Money._fields, nothing) | {"revenue": benefit + 100, "holding": 100 * one}
     names = ("demand", "met", "sold", "held", "orders", "ready", "no_stockout", "periods", "cycles", "good_cycles")
-    return Report(money, {name: np.ones_like(benefit) for name in names}, unit, 10, len(benefit) if unit == "series" else 1, "", 4)
+    return Report(money, dict.fromkeys(names, one), unit, 10, len(benefit) if unit == "series" else 1, "", 4)
 
 
 def job(
-    method, benefit, validation=0.0, family="traditional", tuned=True, seed=0, hash="same", mean=50, own=None, costs=NOTHING, unit="path"
-):
+    method, benefit, validation=0.0, family="traditional", tuned=True, *, seed=0, hash="same", mean=50, own=None, costs=NOTHING,
+    unit="path",
+):  # fmt: skip
     """A finished job as the run writes it and the sweep loads it."""
     names = {"method": method, "scenario": "poisson", "system": "lost_sales", "cost": "retail_daily", "experiment": None}
     config = CONFIG | {"scenario": {"mean": mean}, "method": {"_target_": method} | (own or {}), "seed": seed, "names": names}
@@ -403,6 +410,7 @@ def test_paired_difference_by_hand():
     assert row["win_rate"] == 0.75
     assert row["p_holm"] == pytest.approx(stats.ttest_rel([10, 12, 14, 20], [9, 10, 16, 15]).pvalue)
     assert row["break_even"] == pytest.approx(1.5 / 0.1)  # 0.15 - 0.05 a period against 1.5 once
+    assert row["break_even_items"] == 2 and row["roi"] == 0.75  # 1.5 an item, against 1.5 + 10 x 0.05 = 2
     assert row["operating_benefit"] == 14 and row["net_benefit"] == 14 - 1.5 - 10 * 0.05
     assert all(rows["base_stock"][name] is None for name in ("difference", "win_rate", "p_holm", "break_even"))
     assert list(row) == list(compare.COLUMNS)
@@ -432,7 +440,7 @@ def test_failed_jobs_keep_their_rows():
 def test_a_job_that_never_started_keeps_its_row_beside_the_others():
     guessed = {"names": BASE.config["names"] | {"method": "ppo"}, "method": {}, "seed": 0}  # all that a sweep knows of it
     found = compare.table([BASE, broken("ppo", "missing", "the job did not start", guessed)])
-    assert [(scenario, [group.method for group, _ in rows]) for scenario, _, rows in found] == [("poisson", ["base_stock", "ppo"])]
+    assert {scenario: [group.method for group, _ in rows] for scenario, _, rows in found} == {"poisson": ["base_stock", "ppo"]}
 
 
 def test_a_method_with_a_failed_seed_is_failed():
@@ -459,7 +467,8 @@ def test_seeds_are_paired_by_their_number_in_whatever_order_they_come():
 
 
 def test_labels_tell_settings_apart_by_what_differs():
-    found = compare.table([job("s_S", [1, 2], mean=50), job("s_S", [1, 2], mean=75), job("s_S", [2, 3], mean=75, own={"grid": 9})])
+    listed = [job("s_S", [1, 2], mean=50), job("s_S", [1, 2], mean=75), job("s_S", [2, 3], mean=75, own={"grid": 9})]
+    found = compare.table(listed)
     methods = {scenario: [group.method for group, _ in rows] for scenario, _, rows in found}
     assert list(methods) == ["poisson mean=50", "poisson mean=75"]
     assert len(set(methods["poisson mean=75"])) == 2 and methods["poisson mean=75"][1] == "s_S grid=9"

@@ -60,7 +60,7 @@ def after(history, period):
 
 @pytest.mark.parametrize("period", [0, 5, HORIZON - 1])
 def test_moving_average_by_hand(period):
-    # whatever the level that it was fitted to: the mean of the last 4 periods, for each of the 2 + 1 periods of lead time and review
+    # the mean of the last 4 periods, whatever level it was fitted to, for each of the 2 + 1 periods of lead time and review
     forecast = fitted(MovingAverage(4), made(seasonal(cv=0.0, items=2)))
     history = np.full((WINDOW, 2), 999.0)
     history[-4:] = [[40, 0], [44, 0], [60, 8], [56, 0]]

@@ -85,7 +85,11 @@ def made(scenario, cost, horizon, window=0, **system):
 # textbook figures
 
 
-@pytest.mark.parametrize("row", [row for row in TEXTBOOK if row["rule"] == "eoq"], ids=lambda row: f"{row['instance']} {row['quantity']}")
+def of_rule(rule):
+    return [row for row in TEXTBOOK if row["rule"] == rule]
+
+
+@pytest.mark.parametrize("row", of_rule("eoq"), ids=lambda row: f"{row['instance']} {row['quantity']}")
 def test_economic_order_quantity_of_the_textbook(row):
     function = {"quantity": eoq.order_quantity, "cost": eoq.cost_rate}[row["quantity"]]
     assert float(function(row["fixed_order"], row["mean"], row["holding"])) == pytest.approx(row["figure"], rel=1e-6)
@@ -100,7 +104,7 @@ def textbook_quantile(row, fractile):
     return float(safety_stock.order_up_to_level(row["mean"], row["std"], cover, stats.norm.ppf(fractile)))
 
 
-@pytest.mark.parametrize("row", [row for row in TEXTBOOK if row["rule"] == "newsvendor"], ids=lambda row: row["instance"])
+@pytest.mark.parametrize("row", of_rule("newsvendor"), ids=lambda row: row["instance"])
 def test_newsvendor_levels_of_the_textbook(row):
     fractile = newsvendor.quantile(row["shortage"], row["holding"])
     assert textbook_quantile(row, fractile) == pytest.approx(row["figure"], rel=1e-6)
@@ -110,7 +114,8 @@ def test_critical_fractile_by_hand():
     retail = CostModel(20.0, 10.0, np.array([2.0, 5.0]), 10.0, 50.0, 0.0)
     assert newsvendor.critical_fractile(retail, backlog=False) == pytest.approx([20 / 22, 20 / 25])  # 10 + (20 - 10)
     assert newsvendor.critical_fractile(retail, backlog=True) == pytest.approx([10 / 12, 10 / 15])
-    assert newsvendor.critical_fractile(replace(retail, price=4.0), backlog=False) == pytest.approx([10 / 12, 10 / 15])  # no margin
+    no_margin = replace(retail, price=4.0)
+    assert newsvendor.critical_fractile(no_margin, backlog=False) == pytest.approx([10 / 12, 10 / 15])
     assert newsvendor.critical_fractile(replace(retail, holding=0.0), backlog=True) == 1 - 1e-4  # some quantile is highest
 
 
@@ -212,7 +217,8 @@ SEEN = jnp.asarray([12.0, 8.0, 10.0, 14.0])[:, None]
 
 def seen(position, ring=SEEN, time=6):
     position = jnp.atleast_1d(jnp.asarray(position, jnp.float32))
-    return Observation(position, position, jnp.zeros((1, len(position))), jnp.broadcast_to(ring, (len(ring), len(position))), time)
+    ring = jnp.broadcast_to(ring, (len(ring), len(position)))
+    return Observation(position, position, jnp.zeros((1, len(position))), ring, time)
 
 
 def retail(fixed_order=50.0):
@@ -310,7 +316,8 @@ def toy(mean=10.3, items=1, stock=None, cost=None):
 
 def find(setting, low=0.0, high=50.0, whole=False, candidates=16, rounds=3, log: Callable = ignore):
     template, budget = Policy({}, order_up_to), tuning.budget(64, candidates, rounds)
-    return tuning.search(setting, template, ("level",), np.array([low]), np.array([high]), np.array([whole]), budget, jax.random.key(0), log)
+    low, high, whole = np.array([low]), np.array([high]), np.array([whole])
+    return tuning.search(setting, template, ("level",), low, high, whole, budget, jax.random.key(0), log)
 
 
 def test_search_closes_in_on_the_optimum_wherever_the_grid_falls():
@@ -404,7 +411,8 @@ METHODS = {
 
 @lru_cache
 def seasonal(fixed_order):
-    scenario = profile.create(mean=50, cv=0.2, annual=0.4, weekly=0.2, trend=0, distribution="normal", noise="proportional", items=1)
+    noise = dict(cv=0.2, distribution="normal", noise="proportional")
+    scenario = profile.create(mean=50, annual=0.4, weekly=0.2, trend=0, items=1, **noise)
     setting = made(scenario, retail(fixed_order), HORIZON, 28, lead_time=2, backlog=False, initial_stock=150)
     return setting, setting.evaluation_paths(300)
 
@@ -419,7 +427,8 @@ def simulated(name, fixed_order):
 
 def paired(name, other, fixed_order):
     """The difference in net benefit of two methods, as a share of what the first one earns."""
-    earned = [np.asarray(seasonal(fixed_order)[0].cost.charge(simulated(which, fixed_order)[1]).benefit.sum((1, 2))) for which in (name, other)]
+    cost = seasonal(fixed_order)[0].cost
+    earned = [np.asarray(cost.charge(simulated(which, fixed_order)[1]).benefit.sum((1, 2))) for which in (name, other)]
     return statistics.mean(earned[0] - earned[1]).scaled(1 / earned[0].mean())
 
 

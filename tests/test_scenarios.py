@@ -25,19 +25,34 @@ DISCRETE = ("poisson", "geometric", "negative_binomial", "uniform_discrete", "in
 NAMES = (*PROFILES, *DISCRETE, "normal", "autoregressive", "regime_switching")
 
 
-@lru_cache
-def plain(name):
-    return OmegaConf.to_container(OmegaConf.load(configs.home() / "scenario" / f"{name}.yaml"))
+FIELDS = {
+    **{name: dict(mean=50, cv=0.2, annual=0, weekly=0, trend=0, distribution="normal", noise="proportional") for name in PROFILES},
+    "poisson": dict(mean=5),
+    "geometric": dict(mean=5),
+    "negative_binomial": dict(mean=50, dispersion=4),
+    "uniform_discrete": dict(low=0, high=100),
+    "intermittent": dict(probability=0.2, size=5),
+    "normal": dict(mean=50, std=10),
+    "autoregressive": dict(mean=50, cv=0.2, correlation=0.7),
+    "regime_switching": dict(means=[30, 50, 90], stay=0.95, cv=0.15),
+}
+FIELDS["seasonal"] |= dict(annual=0.2, weekly=0.1)
+FIELDS["trend"] |= dict(trend=0.3)
+FIELDS["trend_down"] |= dict(trend=-0.3)
+FIELDS["dynamic"] |= dict(annual=0.3, weekly=0.1, trend=0.05)
 
 
 def built(name, **changes):
-    """The scenario of a YAML, with other values for some of its fields."""
-    return run.build(plain(name) | {"items": ITEMS} | changes)
+    """The scenario of a YAML with the fields of this test, every one of them, and no others."""
+    plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "scenario" / f"{name}.yaml"))
+    given = FIELDS[name] | {"items": ITEMS} | changes
+    assert {"_target_", *given} == set(plain)
+    return run.build(plain | given)
 
 
 @lru_cache
 def drawn(name, start=0):
-    """[n, period, item] of the scenario as its YAML has it, float64."""
+    """[n, period, item] float64."""
     return np.asarray(built(name).paths(KEY, N, HORIZON, start), np.float64)
 
 
@@ -81,7 +96,7 @@ def test_periods_are_independent(name):
     assert abs(np.corrcoef(now, next_one)[0, 1]) < bound() / np.sqrt(N)
 
 
-# mean and CV: by hand from the YAML and the formula of each docstring
+# mean and CV: by hand from FIELDS and the formula of each docstring
 MOMENTS = {
     "poisson": (5, 5**-0.5),
     "geometric": (5, (1 + 1 / 5) ** 0.5),
@@ -182,7 +197,7 @@ LARGE = {
 
 
 def fits(demand, cdf):
-    """p of a chi-square test on at most 60 classes that are as equally likely as they can be. cdf: of 0, 1, 2, …"""
+    """p of a chi-square test on at most 60 classes, as equally likely as they can be. cdf: of 0, 1, 2, …"""
     edges = np.unique(np.searchsorted(cdf, np.arange(1, 60) / 60))  # the last value of each class
     chance = np.diff(np.concatenate([[0], cdf[edges], [1]]))
     counts = np.bincount(np.searchsorted(edges, demand.ravel()), minlength=len(chance))
@@ -299,6 +314,7 @@ REFUSED = [
     *[(profile.create, dict(cv=cv), "cv") for cv in (-0.1, 0.34, NAN, None)],
     (profile.create, dict(cv=11, distribution="lognormal"), "cv"),
     (profile.create, dict(noise="constant", cv=0.24), "cv"),  # at the bottom of the waves 0.7 is left: at most 0.7 / 3
+    (profile.create, dict(noise="constant", cv=0.2, trend=-0.9), "(cv|trend|noise)"),  # in a year the level falls below the noise
     *[(profile.create, {name: value}, name) for name in ("annual", "weekly") for value in (-0.1, 1.1, NAN, "0.1")],
     (profile.create, dict(annual=0.9, weekly=0.1), r"annual \+ scenario.weekly"),
     *[(profile.create, dict(trend=trend), "trend") for trend in (-1, 11, NAN)],

@@ -22,7 +22,7 @@ def items(gain: float, horizon: int, count: int, method: MethodCosts, baseline: 
     extra = method.total(horizon) - baseline.total(horizon)
     if extra <= 0 and gain >= 0:
         return 1.0
-    return math.ceil(extra / (gain / count)) if gain > 0 else math.inf
+    return math.ceil(round(extra * count / gain, 9)) if gain > 0 else math.inf
 
 
 def roi(gain: float, investment: float) -> float | None:

@@ -77,7 +77,12 @@ def groups(jobs: list[Job]) -> list[Group]:
     found: dict[tuple[str, str], list[Job]] = {}
     for job, scenario, method in zip(jobs, scenarios, methods, strict=True):
         found.setdefault((scenario, method), []).append(job)
-    return [Group(method, scenario, tuple(members)) for (scenario, method), members in found.items()]
+    return [Group(method, scenario, _by_seed(members)) for (scenario, method), members in found.items()]
+
+
+def _by_seed(jobs: list[Job]) -> tuple[Job, ...]:
+    """In the order of their seeds, so that methods are paired seed by seed."""
+    return tuple(sorted(jobs, key=lambda job: job.config["seed"]))
 
 
 def _setting(job: Job) -> dict[str, Any]:
@@ -89,8 +94,8 @@ def _labels(parts: list[dict[str, Any]], names: list[str]) -> list[str]:
     """A name for each part: the given one, with what differs among parts of the same name."""
     labels = []
     for part, name in zip(parts, names, strict=True):
-        others = [dict(flatten(other)) for other, own in zip(parts, names, strict=True) if own == name]
-        varying = [leaf for leaf, value in flatten(part) if any(other.get(leaf) != value for other in others)]
+        others = [dict(flatten(other)) for other, own in zip(parts, names, strict=True) if own == name and other]
+        varying = [leaf for leaf, value in flatten(part) if part and any(other.get(leaf) != value for other in others)]
         mine = dict(flatten(part))
         labels.append(" ".join([name, *(f"{leaf.removeprefix('scenario.')}={mine[leaf]}" for leaf in varying)]))
     return labels

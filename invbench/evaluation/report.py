@@ -60,7 +60,7 @@ def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int
     own = Paths(*(cut(part) for part in paths[:3]), paths.start)
     if policy.per_path:
         policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., first : first + size, :], policy.params))
-    flows = replay.flows(problem.system, policy, own, key=key)
+    flows = replay.flows(problem.system, policy, own, key=key, first=first)
     return jax.tree.map(np.asarray, _count(flows, problem.cost))
 
 
@@ -99,7 +99,7 @@ def _cycles(short: Array, arrives: Array) -> tuple[Array, Array]:
     zero = jnp.zeros((short.shape[0], short.shape[2]), jnp.float32)
     by_time = jnp.moveaxis(short, 1, 0), jnp.moveaxis(arrives, 1, 0)
     (open_short, cycles, bad), _ = lax.scan(period, (zero > 0, zero, zero), by_time)
-    return cycles + 1, bad + open_short
+    return cycles + ~arrives[:, 0], bad + open_short  # what is before the first receipt, if anything, is a cycle too
 
 
 def figures(report: Report, costs: MethodCosts, aversion: float, target_fill_rate: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 LEVEL = 0.95
 
@@ -27,42 +27,40 @@ def mean(values: np.ndarray) -> Estimate:
     """The mean of values [path], or of [seed, path] in two levels, with a t interval.
 
     Two levels: every seed faces the same paths, so the variance of the mean is that of the seeds' means over seeds plus
-    that of the paths' means over paths (slightly more than the truth: the interaction counts twice); degrees of freedom by
-    Satterthwaite 1946. Paths of different seeds are never pooled as if they were independent.
+    that of the paths' means over paths (slightly more than the truth: the interaction counts twice). Each level has its own
+    t quantile and they add in quadrature; one quantile for both (Satterthwaite 1946) covers only 88 % with two seeds and
+    93 % with three. Paths of different seeds are never pooled as if they were independent: the interval is at least as wide.
     """
     values = np.atleast_2d(np.asarray(values, np.float64))
-    parts = [axis for axis in (values.mean(1), values.mean(0)) if len(axis) > 1]
-    variances = np.array([part.var(ddof=1) / len(part) for part in parts])
-    return _interval(float(values.mean()), variances, np.array([len(part) - 1 for part in parts]))
-
-
-def _interval(center: float, variances: np.ndarray, freedoms: np.ndarray) -> Estimate:
-    if len(variances) == 0:
+    center = float(values.mean())
+    if values.size < 2:
         return Estimate(center, None, None)
-    half = _quantile(variances, freedoms) * np.sqrt(variances.sum())
-    return Estimate(center, center - float(half), center + float(half))
+    half = _half(values, (1 - LEVEL) / 2)
+    return Estimate(center, center - half, center + half)
 
 
-def _freedom(variances: np.ndarray, freedoms: np.ndarray) -> float:
-    total = variances.sum()
-    return float(total**2 / (variances**2 / freedoms).sum()) if total > 0 else float(freedoms.max())
+def _half(values: np.ndarray, tail: float) -> float:
+    """Half the width of the interval of the mean of [seed, path] that leaves `tail` on each side."""
+    levels = [part for part in (values.mean(1), values.mean(0)) if len(part) > 1]
+    return max(_quadrature(levels, tail), _quadrature([values.ravel()], tail))
 
 
-def _quantile(variances: np.ndarray, freedoms: np.ndarray) -> float:
-    return float(stats.t.ppf(0.5 + LEVEL / 2, _freedom(variances, freedoms)))
+def _quadrature(parts: list[np.ndarray], tail: float) -> float:
+    return float(np.sqrt(sum(stats.t.isf(tail, len(part) - 1) ** 2 * part.var(ddof=1) / len(part) for part in parts)))
 
 
 def p_value(values: np.ndarray) -> float | None:
-    """Two-sided p of the mean of [path] or [seed, path] being zero, on the variance of `mean`; None for one value."""
+    """Two-sided p of the mean of [path] or [seed, path] being zero: the interval of `mean` at level 1 - p ends at zero."""
     values = np.atleast_2d(np.asarray(values, np.float64))
-    parts = [axis for axis in (values.mean(1), values.mean(0)) if len(axis) > 1]
-    if not parts:
+    if values.size < 2:
         return None
-    variances = np.array([part.var(ddof=1) / len(part) for part in parts])
-    if variances.sum() == 0:
-        return 1.0 if values.mean() == 0 else 0.0
-    freedom = _freedom(variances, np.array([len(part) - 1 for part in parts]))
-    return float(2 * stats.t.sf(abs(values.mean()) / np.sqrt(variances.sum()), freedom))
+    center, smallest = abs(float(values.mean())), 1e-100
+    if center == 0:
+        return 1.0
+    if _half(values, smallest) <= center:
+        return 0.0
+    beyond = lambda log_tail: _half(values, np.exp(log_tail)) - center  # noqa: E731
+    return float(2 * np.exp(optimize.brentq(beyond, np.log(smallest), np.log(0.5), xtol=1e-12)))
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
@@ -75,7 +73,8 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
     residual = (numerator - value * denominator) / denominator.mean()
     if len(residual) < 2:
         return Estimate(value, None, None)
-    return _interval(value, np.array([residual.var(ddof=1) / len(residual)]), np.array([len(residual) - 1]))
+    half = _quadrature([residual], (1 - LEVEL) / 2)
+    return Estimate(value, value - half, value + half)
 
 
 def holm(p_values: list[float | None]) -> list[float | None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from invbench.checks import number
+from invbench.checks import number, require
 from invbench.forecasts.linear import Forecast, calibrate, fading
 from invbench.problem import Problem
 from invbench.types import Array
@@ -23,6 +23,7 @@ class SeasonalSmoothing:
     alphas: tuple[float, ...]  # smoothing constants to choose from
 
     def fit(self, problem: Problem, key: Array) -> Forecast:
+        require(len(self.alphas) > 0, "forecast.alphas", "a list of at least one number", self.alphas)
         alphas = [number(f"forecast.alphas[{i}]", a, low=0, high=1, above=True) for i, a in enumerate(self.alphas)]
         demand = problem.outlook(key)
         fits = [

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jax import lax
 from scipy import stats
 
 from invbench.checks import number, require, whole
@@ -37,9 +36,8 @@ class SafetyStock:
 def cover_and_buffer(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:
     """What lifts the position to expected lead-time demand plus safety stock [item]."""
     periods, mean = observation.ring.shape[0], recent_mean(observation)
-    add = lambda total, seen: (total + (seen - mean) ** 2, None)  # noqa: E731 - one period at a time stays in the cache
-    squares, _ = lax.scan(add, jnp.zeros_like(mean), observation.ring)
-    spread = jnp.sqrt(squares / (periods - 1))
+    variance = recent_mean(observation._replace(ring=(observation.ring - mean) ** 2)) * periods / (periods - 1)
+    spread = jnp.sqrt(variance)
     return order_up_to_level(mean, spread, params["cover"], params["z"]) - observation.position
 
 

@@ -25,7 +25,7 @@ class RegimeSwitching(Scenario):
 
     def draw(self, key: Array, n: int, horizon: int, start: Array | int) -> Array:
         regimes = self.means.shape[0]
-        choose, leave, noise = jax.random.split(key, 3)
+        choose, leave, noise, begin = jax.random.split(key, 4)
         shape = (horizon, n, self.items)
         leaves = jax.random.uniform(leave, shape) >= self.stay
         other = jax.random.randint(choose, shape, 1, max(regimes, 2))  # a jump goes to each other regime alike
@@ -35,7 +35,7 @@ class RegimeSwitching(Scenario):
             regime = jnp.where(leaves, (regime + other) % regimes, regime)
             return regime, regime
 
-        first = jax.random.randint(jax.random.fold_in(choose, 1), shape[1:], 0, regimes)  # stationary: all regimes alike
+        first = jax.random.randint(begin, shape[1:], 0, regimes)  # stationary: all regimes alike
         _, regime = lax.scan(step, first, (leaves, other))
         return jnp.maximum(self.means[regime] * (1 + self.cv * jax.random.normal(noise, shape)), 0)
 
