@@ -5,6 +5,7 @@ demand from period t + lead_time on (at once if that is 0); 4. demand is met fro
 5. holding is charged on what is left, shortage on what was missed or is owed.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,7 +89,7 @@ class Single:
 
         order, demand: [item] units. delay: [] int32, this period's lead-time draw, or None where the lead time is fixed.
         """
-        order = jnp.broadcast_to(self.admit(state.position, order), state.on_hand.shape)
+        order = jnp.broadcast_to(self.admit(state.position, order), state.on_hand.shape).astype(state.on_hand.dtype)
         received, pipeline = self.arrive(state, delay)
         at_once, pipeline = self._send(pipeline, state.time, order, delay)
         received = received + at_once
@@ -160,10 +161,12 @@ def create(
     capacity = _optional("system.capacity", capacity)
     if capacity is not None:
         require(capacity >= (initial_stock or 0), "system.capacity", f">= system.initial_stock ({initial_stock})", capacity)
-        require(capacity >= (minimum_order or 0), "system.capacity", f">= system.minimum_order ({minimum_order})", capacity)
+        least = math.ceil((minimum_order or batch) / batch) * batch if batch else minimum_order or 0
+        require(capacity >= least, "system.capacity", f">= {least:g}, the smallest order that minimum_order and batch admit", capacity)
     if lead_time_distribution is None:
         return Single(lead_time, backlog, initial_stock, minimum_order, batch, capacity)
     field = "system.lead_time_distribution"
+    require(isinstance(lead_time_distribution, list | tuple), field, "a list of probabilities", lead_time_distribution)
     weights = [number(f"{field}[{i}]", p, low=0, high=1) for i, p in enumerate(lead_time_distribution)]
     require(abs(sum(weights) - 1) < 1e-6, field, "probabilities that sum to 1", lead_time_distribution)
     longest = max(i for i, weight in enumerate(weights) if weight > 0)

@@ -62,6 +62,7 @@ def create(
     choice("scenario.distribution", distribution, ("normal", "lognormal"))
     choice("scenario.noise", noise, ("proportional", "constant"))
     require(noise == "proportional" or distribution == "normal", "scenario.noise", "proportional with lognormal noise", noise)
+    require(noise == "proportional" or trend >= 0, "scenario.noise", "proportional where demand declines", noise)
     lowest = 1.0 if noise == "proportional" else 1 - annual - weekly
     require(
         distribution == "lognormal" or cv <= lowest / 3,

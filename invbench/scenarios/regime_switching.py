@@ -48,7 +48,7 @@ class RegimeSwitching(Scenario):
 
 def create(*, means: list[float], stay: float, cv: float, items: int) -> RegimeSwitching:
     """means: units per period in each regime; stay: probability that tomorrow's regime is today's; cv: within a regime."""
-    require(len(means) >= 2, "scenario.means", "at least two regimes", list(means))
+    require(isinstance(means, list | tuple) and len(means) >= 2, "scenario.means", "a list of at least two regimes", means)
     levels = [number(f"scenario.means[{i}]", level, low=0, above=True) for i, level in enumerate(means)]
     stay = number("scenario.stay", stay, low=0, high=1)
     cv = number("scenario.cv", cv, low=0, high=1 / 3)
