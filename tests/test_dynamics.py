@@ -1,4 +1,4 @@
-"""Single-echelon physics: worked examples, what an order is admitted as, and balances that no system, order or demand may break."""
+"""Single-echelon physics: worked examples, what an order is admitted as, and balances that nothing may break."""
 
 from dataclasses import replace
 
@@ -49,39 +49,39 @@ EXAMPLES = {
         # 3 + 4 = 7, sell 5, keep 2 · nothing comes: sell 2 of 4 · 5 come: sell 2, keep 3
         dict(lead_time=0, backlog=False, initial_stock=3),
         dict(orders=[4, 0, 5], demand=[5, 4, 2]),
-        dict(received=[4, 0, 5], sold=[5, 2, 2], lost=[0, 2, 0], missed=[0, 2, 0], backlog=[0, 0, 0], held=[2, 0, 3]),
+        dict(received=[4, 0, 5], sold=[5, 2, 2], lost=[0, 2, 0], missed=[0, 2, 0], held=[2, 0, 3]),
     ),
     "lost sales, lead time 1": (
         # sell 3 of 5 · 4 come: sell 4 of 4 · nothing comes: lose 2 · 5 come: sell 1, keep 4
         dict(lead_time=1, backlog=False, initial_stock=3),
         dict(orders=[4, 0, 5, 0], demand=[5, 4, 2, 1]),
-        dict(received=[0, 4, 0, 5], sold=[3, 4, 0, 1], lost=[2, 0, 2, 0], missed=[2, 0, 2, 0], backlog=[0] * 4, held=[0, 0, 0, 4]),
+        dict(received=[0, 4, 0, 5], sold=[3, 4, 0, 1], lost=[2, 0, 2, 0], missed=[2, 0, 2, 0], held=[0, 0, 0, 4]),
     ),
     "lost sales, lead time 2": (
         # keep 2 of 6 · lose 1 of 3 · 2 come: sell 1, keep 1 · 7 come: 8, sell 5, keep 3 · 1 comes: 4, sell 4, keep 0
         dict(lead_time=2, backlog=False, initial_stock=6),
         dict(orders=[2, 7, 1, 0, 9], demand=[4, 3, 1, 5, 4]),
-        dict(received=[0, 0, 2, 7, 1], sold=[4, 2, 1, 5, 4], lost=[0, 1, 0, 0, 0], missed=[0, 1, 0, 0, 0], backlog=[0] * 5, held=[2, 0, 1, 3, 0]),
+        dict(received=[0, 0, 2, 7, 1], sold=[4, 2, 1, 5, 4], lost=[0, 1, 0, 0, 0], missed=[0, 1, 0, 0, 0], held=[2, 0, 1, 3, 0]),
     ),
     "backlog, lead time 1": (
-        # sell 3 of 5, owe 2 · 4 come: 2 pay the debt, sell 2 of 6, owe 4 (all of today) · 1 comes: owe 3 + 2 = 5, missed 2
-        # · 9 come: hand over 5 + 1, keep 3
+        # sell 3 of 5, owe 2 · 4 come: 2 pay the debt, sell 2 of 6, owe 4 (all of today)
+        # 1 comes: owe 3 + 2 = 5, missed 2 · 9 come: hand over 5 + 1, keep 3
         dict(lead_time=1, backlog=True, initial_stock=3),
         dict(orders=[4, 1, 9, 0], demand=[5, 6, 2, 1]),
-        dict(received=[0, 4, 1, 9], sold=[3, 4, 1, 6], lost=[0] * 4, missed=[2, 4, 2, 0], backlog=[2, 4, 5, 0], held=[0, 0, 0, 3]),
+        dict(received=[0, 4, 1, 9], sold=[3, 4, 1, 6], missed=[2, 4, 2, 0], backlog=[2, 4, 5, 0], held=[0, 0, 0, 3]),
     ),
     "backlog, at once": (
         # sell 1 of 4, owe 3 · 2 come: owe 1 + 0 · 6 come: hand over 1 + 2, keep 3
         dict(lead_time=0, backlog=True, initial_stock=1),
         dict(orders=[0, 2, 6], demand=[4, 0, 2]),
-        dict(received=[0, 2, 6], sold=[1, 2, 3], lost=[0] * 3, missed=[3, 0, 0], backlog=[3, 1, 0], held=[0, 0, 3]),
+        dict(received=[0, 2, 6], sold=[1, 2, 3], missed=[3, 0, 0], backlog=[3, 1, 0], held=[0, 0, 3]),
     ),
     "minimum order, batch and capacity": (
-        # position 2: 1 -> 5 (minimum) -> 8 (batch), room 20 - 2 = 18 · 10 - 3 = 7: 9 -> 12, room 13 -> 12 · 19 - 5 = 14: room 6 -> 4 < 5 -> 0
-        # · 14 - 0 = 14: nothing asked for
+        # position 2: asked for 1, minimum 5, whole batches 8, room 18: 8 · position 2 + 8 - 2 = 8 (2 of 3 sold): 9, 12, room 12: 12
+        # position 8 + 12 - 3 = 17: 6, 8, room 3, none of whole batches: 0 · position 17 - 5 = 12: nothing asked for
         dict(lead_time=1, backlog=False, initial_stock=2, minimum_order=5, batch=4, capacity=20),
         dict(orders=[1, 9, 6, 0], demand=[3, 3, 5, 0]),
-        dict(ordered=[8, 12, 0, 0], received=[0, 8, 12, 0], sold=[2, 3, 5, 0], lost=[1, 0, 0, 0], held=[0, 5, 12, 12]),
+        dict(ordered=[8, 12, 0, 0], received=[0, 8, 12, 0], sold=[2, 3, 5, 0], lost=[1, 0, 0, 0], missed=[1, 0, 0, 0], held=[0, 5, 12, 12]),
     ),
 }
 
@@ -90,7 +90,8 @@ EXAMPLES = {
 def test_worked_examples(name):
     given, decided, expected = EXAMPLES[name]
     state, (flows, _) = roll(single.create(**given), column(decided["orders"]), column(decided["demand"]))
-    expected = dict(ordered=decided["orders"], demand=decided["demand"], expired=[0] * len(decided["demand"])) | expected
+    nothing = dict.fromkeys(("lost", "backlog", "expired"), [0] * len(decided["demand"]))
+    expected = nothing | dict(ordered=decided["orders"], demand=decided["demand"]) | expected
     expected["placed"] = [float(order > 0) for order in expected["ordered"]]
     for flow, values in expected.items():
         np.testing.assert_array_equal(getattr(flows, flow)[:, 0], values, err_msg=flow)
@@ -315,33 +316,22 @@ def test_the_system_and_its_state_are_pytrees():
 
 # ---- refusals
 
-REFUSED = [
-    (dict(lead_time=-1), "system.lead_time"),
-    (dict(lead_time=1.5), "system.lead_time"),
-    (dict(lead_time=True), "system.lead_time"),
-    (dict(lead_time="2"), "system.lead_time"),
-    (dict(lead_time=None), "system.lead_time"),
-    (dict(backlog="yes"), "system.backlog"),
-    (dict(backlog=1), "system.backlog"),
-    (dict(initial_stock=-1), "system.initial_stock"),
-    (dict(initial_stock=float("nan")), "system.initial_stock"),
-    (dict(initial_stock=float("inf")), "system.initial_stock"),
-    (dict(initial_stock="3"), "system.initial_stock"),
-    (dict(minimum_order=0), "system.minimum_order"),
-    (dict(minimum_order=-5), "system.minimum_order"),
-    (dict(batch=0), "system.batch"),
-    (dict(batch=-1), "system.batch"),
-    (dict(capacity=0), "system.capacity"),
-    (dict(capacity=float("nan")), "system.capacity"),
-    (dict(capacity=4, initial_stock=5), "system.capacity"),
-    (dict(capacity=4, minimum_order=5), "system.capacity"),
-    (dict(capacity=3, batch=4), "system.capacity"),  # no batch would ever fit
-    (dict(capacity=7, minimum_order=5, batch=4), "system.capacity"),  # nor the smallest admissible order, 8
-    (dict(lead_time_distribution=[0.5, 0.4]), "system.lead_time_distribution"),
-    (dict(lead_time_distribution=[]), "system.lead_time_distribution"),
-    (dict(lead_time_distribution=0.5), "system.lead_time_distribution"),
-    (dict(lead_time_distribution=[-0.5, 1.5]), r"system.lead_time_distribution\[0\]"),
-    (dict(lead_time_distribution=[0, float("nan")]), r"system.lead_time_distribution\[1\]"),
+WRONG = {  # one field, and values that it must not have
+    "lead_time": (-1, 1.5, True, "2", None),
+    "backlog": ("yes", 1, None),
+    "initial_stock": (-1, float("nan"), float("inf"), "3"),
+    "minimum_order": (0, -5),
+    "batch": (0, -1),
+    "capacity": (0, float("nan")),
+    "lead_time_distribution": ([0.5, 0.4], [], 0.5),
+}
+REFUSED = [({field: value}, f"system.{field} must be") for field, values in WRONG.items() for value in values] + [
+    (dict(capacity=4, initial_stock=5), "system.capacity must be"),
+    (dict(capacity=4, minimum_order=5), "system.capacity must be"),
+    (dict(capacity=3, batch=4), "system.capacity must be"),  # no batch would ever fit
+    (dict(capacity=7, minimum_order=5, batch=4), "system.capacity must be"),  # nor the smallest admissible order, 8
+    (dict(lead_time_distribution=[-0.5, 1.5]), r"system.lead_time_distribution\[0\] must be"),
+    (dict(lead_time_distribution=[0, float("nan")]), r"system.lead_time_distribution\[1\] must be"),
     (dict(lead_time_distribution=[0, 0.5, 0.5]), "system.lead_time must be the longest draw"),
     (dict(lead_time=2, lead_time_distribution=[0.5, 0.5, 0]), "system.lead_time must be the longest draw"),
 ]

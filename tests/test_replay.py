@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
 from types import FunctionType
@@ -92,8 +93,8 @@ def money(policy, paths, system=None):
 
 
 def plain_loop(demand, level, lead_time, backlog, initial):
-    """Base-stock in plain Python for one path and item: totals of ordered, received, sold, lost, backlog, held, placed, missed."""
-    stock, due, totals = initial, [0] * lead_time, dict.fromkeys(("ordered", "received", "sold", "lost", "backlog", "held", "placed", "missed"), 0)
+    """Base-stock in plain Python for one path and item: the totals of its flows."""
+    stock, due, totals = initial, [0] * lead_time, Counter()
     for asked in demand:
         order = max(level - stock - sum(due), 0)
         due.append(order)
@@ -102,10 +103,9 @@ def plain_loop(demand, level, lead_time, backlog, initial):
         sold = min(stock, asked + owed)
         missed = asked + owed - sold
         stock -= sold
-        today = dict(ordered=order, received=received, sold=sold, held=stock, placed=int(order > 0), missed=min(missed, asked))
-        today |= dict(backlog=missed, lost=0) if backlog else dict(backlog=0, lost=missed)
-        totals = {name: totals[name] + today[name] for name in totals}
-        stock -= missed if backlog else 0
+        totals.update(ordered=order, received=received, sold=sold, held=stock, placed=order > 0, missed=min(missed, asked))
+        totals.update(demand=asked, expired=0, backlog=missed * backlog, lost=missed * (not backlog))
+        stock -= missed * backlog
     return totals
 
 
@@ -117,8 +117,8 @@ def test_totals_are_those_of_a_plain_loop(lead_time, backlog):
     demand = np.asarray(paths.demand).astype(int)
     for path in range(7):
         for item, level in enumerate(levels):
-            expected = plain_loop(demand[:, path, item].tolist(), level, lead_time, backlog, 10)
-            assert {name: int(getattr(totals, name)[path, item]) for name in expected} == expected
+            found = {name: int(flow[path, item]) for name, flow in totals._asdict().items()}
+            assert found == plain_loop(demand[:, path, item].tolist(), level, lead_time, backlog, 10)
 
 
 def test_every_period_adds_up_to_the_total():
@@ -198,7 +198,8 @@ def test_candidates_take_any_measure():
     together = replay.candidates(single.create(**SYSTEM), policy, paths, replay.identity)
     for candidate in range(2):
         alone = policy._replace(params={"level": policy.params["level"][candidate]})
-        same(jax.tree.map(lambda flow: flow[candidate], together), replay.total(single.create(**SYSTEM), alone, paths, replay.identity))
+        expected = replay.total(single.create(**SYSTEM), alone, paths, replay.identity)
+        same(jax.tree.map(lambda flow: flow[candidate], together), expected)
 
 
 # ---- plans and randomness
