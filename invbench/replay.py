@@ -147,16 +147,19 @@ class _Entry:
     """
 
     def __init__(self, body: Callable, static: tuple[str, ...]):
-        self.plain = jax.jit(body, static_argnames=static)
-        self.fast = jax.jit(body, static_argnames=static, compiler_options={"xla_cpu_copy_insertion_use_region_analysis": True})
+        self.inner = jax.jit(body, static_argnames=static)  # inside another jit: that one's options count
+        self.plain, self.fast = (
+            jax.jit(body, static_argnames=static, compiler_options={"xla_cpu_copy_insertion_use_region_analysis": fast})
+            for fast in (False, True)
+        )
 
     def __call__(self, system, params, *arguments, static, **settings):
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((system, params, arguments)))
-        fast = not traced and jax.default_backend() == "cpu" and static.loop_free
-        return (self.fast if fast else self.plain)(system, params, *arguments, static=static, **settings)
+        program = self.inner if traced or jax.default_backend() != "cpu" else self.fast if static.loop_free else self.plain
+        return program(system, params, *arguments, static=static, **settings)
 
     def _cache_size(self) -> int:
-        return self.plain._cache_size() + self.fast._cache_size()
+        return sum(program._cache_size() for program in (self.inner, self.plain, self.fast))
 
 
 def _loop_free(system, policy: Policy, items: int, lanes: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Demand processes against the distributions that they promise. Statistical tests: fixed keys, each a false-alarm rate of 1e-4."""
+"""Demand processes against the distributions that they promise. Statistical tests: fixed keys, false-alarm rate 1e-4 each."""
 
 from functools import lru_cache
 

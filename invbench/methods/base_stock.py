@@ -7,6 +7,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from invbench.formulas import stationary
 from invbench.problem import Problem
 from invbench.tuning import Budget, integers, levels, search
 from invbench.types import Array, Observation, Policy
@@ -14,13 +15,17 @@ from invbench.types import Array, Observation, Policy
 
 @dataclass(frozen=True)
 class BaseStock:
-    """The level that earns most on training paths."""
+    """The level that earns most on training paths, or the exact formula's."""
 
     tuning: Budget
+    formula: bool = False  # the exact optimum in the long run where a formula gives it (see formulas.py), else tuned
     family: ClassVar[str] = "traditional"
     tuned: ClassVar[bool] = True
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        exact = stationary(problem) if self.formula else None
+        if exact is not None and exact.fixed_order == 0:
+            return Policy({name: jnp.full(problem.items, value, jnp.float32) for name, value in {"level": exact.base_stock()}.items()}, order_up_to)
         mean, spread = levels(problem, key)
         cover = problem.system.lead_time + 1
         high = 2 * cover * mean + 6 * np.sqrt(cover) * spread + 2

@@ -10,6 +10,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from invbench.formulas import stationary
 from invbench.problem import Problem
 from invbench.tuning import Budget, integers, levels, lot, search
 from invbench.types import Array, Observation, Policy
@@ -17,13 +18,18 @@ from invbench.types import Array, Observation, Policy
 
 @dataclass(frozen=True)
 class ReorderLots:
-    """The reorder point r and the lot Q that earn most on training paths."""
+    """The reorder point r and the lot Q that earn most on training paths, or the exact formula's."""
 
     tuning: Budget
+    formula: bool = False  # the exact optimum in the long run where a formula gives it (see formulas.py), else tuned
     family: ClassVar[str] = "traditional"
     tuned: ClassVar[bool] = True
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        exact = stationary(problem) if self.formula else None
+        if exact is not None:
+            r, size, _ = exact.lots()
+            return Policy({name: jnp.full(problem.items, value, jnp.float32) for name, value in {"reorder_point": r, "lot": size}.items()}, reorder_lots)
         mean, spread = levels(problem, key)
         cover = problem.system.lead_time + 1
         high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])

@@ -10,6 +10,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from invbench.formulas import stationary
 from invbench.problem import Problem
 from invbench.tuning import Budget, integers, levels, lot, search
 from invbench.types import Array, Observation, Policy
@@ -17,13 +18,18 @@ from invbench.types import Array, Observation, Policy
 
 @dataclass(frozen=True)
 class ReorderUpTo:
-    """The reorder point s and the order-up-to level S that earn most on training paths."""
+    """The reorder point s and the order-up-to level S that earn most on training paths, or the exact formula's."""
 
     tuning: Budget
+    formula: bool = False  # the exact optimum in the long run where a formula gives it (see formulas.py), else tuned
     family: ClassVar[str] = "traditional"
     tuned: ClassVar[bool] = True
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        exact = stationary(problem) if self.formula else None
+        if exact is not None:
+            s, up_to, _ = exact.reorder_up_to()
+            return Policy({name: jnp.full(problem.items, value, jnp.float32) for name, value in {"reorder_point": s, "lot": up_to - s}.items()}, reorder_up_to)
         mean, spread = levels(problem, key)
         cover = problem.system.lead_time + 1
         high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])

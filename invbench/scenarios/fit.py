@@ -2,8 +2,8 @@
 
 The profile is a log-linear model fitted by iteratively reweighted least squares (quasi-Poisson; McCullagh and Nelder 1989,
 ch. 9), so that low and intermittent demand needs no other model. Each part is kept, item by item, only where the Bayesian
-information criterion says that it earns its parameters, counting autocorrelated periods for what they are worth. Where the last weeks
-say clearly that the level has moved, the level is theirs. The noise is what the profile leaves: ratios of demand to profile,
+information criterion says that it earns its parameters, counting autocorrelated periods for what they are worth. Where the last
+weeks say that the level has moved, by more than chance, the level follows them. The noise is what the profile leaves: ratios of demand to profile,
 drawn in blocks of consecutive periods (moving-block bootstrap, Kunsch 1989, Annals of Statistics 17), so that dispersion,
 intermittency and autocorrelation are those of the history.
 """
@@ -28,7 +28,6 @@ FEATURES = 10
 ROUNDS = 8
 MONTH = 28
 RECENT = 28  # periods, the half-life of the weights of the recent level
-CLEARLY = 1.0  # standard errors
 RIDGE = 1e-3
 
 
@@ -195,13 +194,14 @@ def _ratios(sales: np.ndarray, profile: np.ndarray, weights: np.ndarray) -> np.n
 
 
 def _moved(sales: np.ndarray, profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """[item] the recent level as a multiple of the profile, where they clearly differ; else 1."""
+    """[item] the recent level as a multiple of the profile, shrunk to 1 by what chance would give (James and Stein 1961)."""
     recent = 0.5 ** (np.arange(len(sales))[::-1, None] / RECENT) * weights
     level = np.maximum((recent * sales).sum(0) / np.maximum((recent * profile).sum(0), 1e-12), 0.02)
     ratios = _ratios(sales, profile, weights)
     worth = _worth(ratios, weights) / np.maximum(weights.sum(0), 1)
     independent = worth * recent.sum(0) ** 2 / np.maximum((recent**2).sum(0), 1e-12)
-    return np.where(np.abs(level - 1) > CLEARLY * ratios.std(0) / np.sqrt(np.maximum(independent, 1)), level, 1)
+    chance = ratios.var(0) / np.maximum(independent, 1)
+    return 1 + (level - 1) * np.maximum(1 - chance / np.maximum((level - 1) ** 2, 1e-12), 0)
 
 
 def _uncensored(ratios: np.ndarray, weights: np.ndarray) -> np.ndarray:
