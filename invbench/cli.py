@@ -126,20 +126,19 @@ def _sweep(arguments: list[str]) -> int:
 
     arguments, root, name = sweep.named(arguments)
     folder = jobs.inside(root, name)
-    failed: list[str] = []
     with ExitStack() as stack:
         stack.enter_context(jobs.turn(folder, _say))
         planned = sweep.plan(arguments, folder)
         bar = stack.enter_context(_progress())
         task = bar.add_task("sweep", total=len(planned), what="")
-        _hydra(arguments, lambda config: _member(config, bar, task, failed))
+        _hydra(arguments, lambda config: _member(config, bar, task))
         bar.update(task, what="report")
         code = sweep.conclude(folder, planned, "invbench " + " ".join(sys.argv[1:]))
     print(folder)
     return code
 
 
-def _member(config: Any, bar: Progress, task: Any, failed: list[str]) -> None:
+def _member(config: Any, bar: Progress, task: Any) -> None:
     """One job of a sweep: what goes wrong is written down, shown in the table, and does not stop the others."""
     from invbench import run
 
@@ -149,7 +148,6 @@ def _member(config: Any, bar: Progress, task: Any, failed: list[str]) -> None:
     except Refused as error:
         sys.exit(_complain(error, 2))  # another config under this name: nothing of this sweep can be trusted
     except Exception as error:
-        failed.append(str(error))
         ERRORS.print(f"failed: {config.names.method} on {config.names.scenario}: {run.sentence(error)}", markup=False)
     bar.advance(task)
 
@@ -170,20 +168,38 @@ def _hydra(arguments: list[str], task: Callable[[Any], None]) -> None:
     sys.argv = [before[0], *arguments]
     os.environ.setdefault("HYDRA_FULL_ERROR", "0")
 
-    raised: list[Exception] = []
-
-    def application(config: Any) -> None:
-        try:
-            task(config)
-        except Exception as error:  # Hydra would print it in its own words
-            raised.append(error)
-
+    here.task, here.raised = task, None
     try:
         hydra.main(version_base="1.3", config_path=configs.location(), config_name="config")(application)()
     finally:
-        sys.argv = before
-    if raised:
-        raise raised[0]
+        sys.argv, here.task = before, None
+    if here.raised:
+        raise here.raised
+
+
+class here:
+    """What this process does with a config; a launcher's worker process has nothing but the config."""
+
+    task: Callable[[Any], None] | None = None
+    raised: Exception | None = None
+
+
+def application(config: Any) -> None:
+    """What Hydra and its launchers call with each config; a function of this module, so that workers find it by name."""
+    try:
+        (here.task or _alone)(config)
+    except Exception as error:  # Hydra would print it in its own words
+        here.raised = error
+
+
+def _alone(config: Any) -> None:
+    """One job of a sweep in a worker process: what goes wrong is in the job's folder."""
+    from invbench import run
+
+    try:
+        run.run(config)
+    except Exception as error:
+        ERRORS.print(f"failed: {config.names.method} on {config.names.scenario}: {run.sentence(error)}", markup=False)
 
 
 def _help() -> int:

@@ -6,7 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -129,19 +129,17 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
         heard.update(metrics)
         tracker.log(metrics, step)
 
-    policy, bound, exact = fit(method, made, key, log)
+    policy, made, label = fit(method, made, key, log)
     jax.block_until_ready(policy.params)
     fitted = time.perf_counter()
     judged = report.evaluate(made.problem, policy, made.evaluation, key)
     timing = {"fit": fitted - started, "evaluate": time.perf_counter() - fitted}
     costs = made.economics.of(method.family)
-    document = describe(plain, made, method, policy, judged) | report.figures(
+    document = describe(plain, made, method, policy, judged, label) | report.figures(
         judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
     )
     document["forecast"] = {name.split("/")[1]: {"value": value if math.isfinite(value) else None} for name, value in heard.items() if name.startswith("forecast/")} or None
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
-    if bound is not None and not exact:
-        document["note"] = "a relaxation: no order plan attains the bound under the order constraints"
     np.savez(folder / "values.npz", benefit=judged.benefit, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
     jobs.write_json(folder / "report.json", document)
@@ -183,11 +181,19 @@ def _headline(figure: dict[str, Any]) -> Any:
     return figure.get("mean", figure.get("value"))
 
 
-def fit(method: Any, setting: Setting, key: jax.Array, log: Callable[[dict, int], None]) -> tuple[Policy, Any, bool]:
-    """The method's policy; for one that knows the paths, its plan for the evaluation paths with the bound that it proves."""
-    if getattr(method, "knows_paths", False):
-        return method.plan(setting.problem, setting.evaluation)
-    return method.fit(setting.problem.for_fitting(), key, log), None, True
+def fit(method: Any, setting: Setting, key: jax.Array, log: Callable[[dict, int], None]) -> tuple[Policy, Setting, str]:
+    """The method's policy, the setting to judge it in, and a remark.
+
+    A method that knows the paths plans the evaluation paths; where its bound leaves constraints on orders out, so does the
+    setting that it is judged in, and the remark says so.
+    """
+    if not getattr(method, "knows_paths", False):
+        return method.fit(setting.problem.for_fitting(), key, log), setting, ""
+    plan = method.plan(setting.problem, setting.evaluation)
+    if plan.exact:
+        return plan.policy, setting, ""
+    relaxed = replace(setting, problem=replace(setting.problem, system=plan.system))
+    return plan.policy, relaxed, "order constraints left out"
 
 
 @lru_cache(maxsize=2)
@@ -207,7 +213,9 @@ def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str,
     return Setting(made, economics, paths, np.asarray(plan.bound, np.float64), plan.exact)
 
 
-def describe(plain: dict[str, Any], setting: Setting, method: Any, policy: Policy, judged: report.Report) -> dict[str, Any]:
+def describe(
+    plain: dict[str, Any], setting: Setting, method: Any, policy: Policy, judged: report.Report, label: str
+) -> dict[str, Any]:
     """What was judged, as report.json has it."""
     names = plain["names"]
     small = {name: np.asarray(leaf) for name, leaf in policy.params.items()} if isinstance(policy.params, dict) else {}
@@ -215,7 +223,7 @@ def describe(plain: dict[str, Any], setting: Setting, method: Any, policy: Polic
         **{name: names[name] for name in ("method", "scenario", "system", "cost")},
         "family": method.family,
         "tuned": bool(getattr(method, "tuned", False)),
-        "label": "",
+        "label": label,
         "seed": plain["seed"],
         "information": "known" if setting.problem.history is None else "history",
         "periods": judged.horizon,

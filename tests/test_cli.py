@@ -249,3 +249,25 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path):
     swept = invbench(away, "-m", "+sweep=methods", "method=eoq", "scenario=stable", *SMALL, environment=environment)
     assert swept.returncode == 0, swept.stderr
     assert yaml.safe_load(next(written(swept).glob("eoq-*/config.yaml")).read_text())["names"]["scenario"] == "stable"
+
+
+def test_judging_on_a_shifted_scenario_changes_the_paths_and_not_the_fit(tmp_path):
+    found = [json.loads((written(invbench(tmp_path, *SMALL, *shift)) / "report.json").read_text()) for shift in ([], ["evaluation.shift={mean:60}"])]
+    assert found[0]["parameters"] == found[1]["parameters"]
+    assert found[0]["paths"]["hash"] != found[1]["paths"]["hash"]
+    assert found[1]["shortage"]["lower"] > found[0]["shortage"]["upper"]  # the fit did not see the higher demand coming
+
+
+def test_the_clairvoyant_attains_its_bound_with_order_constraints_left_out(tmp_path):
+    done = invbench(tmp_path, *SMALL, "method=clairvoyant", "system.batch=24")
+    report = json.loads((written(done) / "report.json").read_text())
+    assert report["clairvoyant"]["exact"] is False and report["label"] == "order constraints left out"
+    assert report["operating_benefit"]["mean"] == pytest.approx(report["clairvoyant"]["mean"], rel=1e-5)
+
+
+def test_a_launcher_that_runs_jobs_in_other_processes(swept, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="hydra-joblib-launcher is not installed (extra joblib)")
+    _, folder = swept
+    done = invbench(tmp_path, *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert done.returncode == 0, done.stderr
+    assert (written(done) / "table.csv").read_bytes() == (folder / "table.csv").read_bytes()

@@ -1,6 +1,6 @@
 """The clairvoyant: it knows every path and orders best on it, which bounds what any policy can earn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, NamedTuple
 
@@ -31,7 +31,8 @@ class Plan(NamedTuple):
 
     policy: Policy
     bound: Array  # [n, item] net benefit of operations over the horizon, money
-    exact: bool  # the policy attains the bound; else constraints on orders were left out, and it may not
+    exact: bool  # the policy attains the bound; else constraints on orders were left out
+    system: Single  # without these constraints: here the policy attains the bound in any case
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Clairvoyant:
         orders, bound = plan_orders(system, problem.cost, paths)
         start = jnp.full((paths.demand.shape[1], 1), paths.start, jnp.int32)
         exact = system.minimum_order is None and system.batch is None and system.capacity is None
-        return Plan(Policy(Orders(orders, start), planned_order, per_path=True), bound, exact)
+        relaxed = replace(system, minimum_order=None, batch=None, capacity=None)
+        return Plan(Policy(Orders(orders, start), planned_order, per_path=True), bound, exact, relaxed)
 
 
 def planned_order(params: Orders, observation: Observation, key: Array | None) -> Array:

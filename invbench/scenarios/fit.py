@@ -2,10 +2,10 @@
 
 The profile is a log-linear model fitted by iteratively reweighted least squares (quasi-Poisson; McCullagh and Nelder 1989,
 ch. 9), so that low and intermittent demand needs no other model. Each part is kept, item by item, only where the Bayesian
-information criterion says that it earns its parameters, counting autocorrelated periods for what they are worth. Where the last
-weeks say that the level has moved, by more than chance, the level follows them. The noise is what the profile leaves: ratios of demand to profile,
-drawn in blocks of consecutive periods (moving-block bootstrap, Kunsch 1989, Annals of Statistics 17), so that dispersion,
-intermittency and autocorrelation are those of the history.
+information criterion says that it earns its parameters, counting autocorrelated periods for what they are worth. Where the
+last weeks say that the level has moved, by more than chance, the level follows them. The noise is what the profile leaves:
+ratios of demand to profile, drawn in blocks of consecutive periods (moving-block bootstrap, Kunsch 1989, Annals of Statistics
+17), so that dispersion, intermittency and autocorrelation are those of the history.
 """
 
 from dataclasses import dataclass

@@ -83,7 +83,7 @@ TABLES = {
 def _row(name: str, method: Any, setting: run.Setting, config: dict[str, Any]) -> dict[str, Any]:
     """Ours, with what is printed for the method, if anything."""
     key = root(config["seed"], "method", name)
-    policy, _, _ = run.fit(method, setting, key, lambda metrics, step: None)
+    policy, setting, _ = run.fit(method, setting, key, lambda metrics, step: None)
     costs = setting.economics.of(method.family)
     judged = report.evaluate(setting.problem, policy, setting.evaluation, key)
     figures = report.figures(judged, costs, config["evaluation"]["risk_aversion"], config["evaluation"]["target_fill_rate"])
