@@ -153,7 +153,13 @@ def _member(config: Any, bar: Progress, task: Any) -> None:
 
 
 def _progress() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[what]}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[what]}"),
+    )
     return Progress(*columns, console=ERRORS, transient=not ERRORS.is_terminal)
 
 
@@ -210,5 +216,7 @@ def _help() -> int:
     console.print("Groups and their choices (any field: GROUP.FIELD=VALUE; each YAML says what its fields mean):\n")
     for group, choices in configs.groups().items():
         console.print(f"  [bold]{group}[/]  " + ", ".join(choices), soft_wrap=True)
-    console.print("\nEverywhere: seed=S, outputs=DIR, name=NAME, evaluation.paths=N, evaluation.horizon=T, problem.information=known|history")
+    console.print(
+        "\nEverywhere: seed=S, outputs=DIR, name=NAME, evaluation.paths=N, evaluation.horizon=T, problem.information=known|history"
+    )
     return 0

@@ -121,7 +121,9 @@ def create(
     """Checked economics; every figure in money per unit (and period), as in `CostModel` and `MethodCosts`."""
     given = dict(price=price, purchase=purchase, holding=holding, shortage=shortage, fixed_order=fixed_order, salvage=salvage)
     rates = {name: number(f"cost.{name}", value, low=0) for name, value in given.items()}
-    require(salvage <= purchase, "cost.salvage", f"<= cost.purchase ({purchase:g}), or stock would be bought to be salvaged", salvage)
+    require(
+        salvage <= purchase, "cost.salvage", f"<= cost.purchase ({purchase:g}), or stock would be bought to be salvaged", salvage
+    )
     return Economics(CostModel(**rates), {family: _method_costs(family, figures) for family, figures in methods.items()})
 
 

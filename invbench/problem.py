@@ -58,7 +58,9 @@ class Problem:
         """n futures to judge on, the same for every method; the data itself (one path) where demand is data."""
         require(self.judged_on is not None, "evaluation paths", "left alone by methods", "a request for them")
         if hasattr(self.judged_on, "held_out"):
-            return self._place(*self.judged_on.held_out(self.horizon, self.window), root(self.evaluation_seed, "evaluation", "delay"))
+            return self._place(
+                *self.judged_on.held_out(self.horizon, self.window), root(self.evaluation_seed, "evaluation", "delay")
+            )
         return self._draw(self.judged_on, root(self.evaluation_seed, "evaluation"), n)
 
     def outlook(self, key: Array, n: int = 1024) -> np.ndarray:

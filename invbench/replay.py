@@ -44,7 +44,13 @@ def total(system, policy: Policy, paths: Paths, measure: Callable, arguments: tu
 
 
 def flows(
-    system, policy: Policy, paths: Paths, measure: Callable = identity, arguments: tuple = (), key: Array | None = None, first: int = 0
+    system,
+    policy: Policy,
+    paths: Paths,
+    measure: Callable = identity,
+    arguments: tuple = (),
+    key: Array | None = None,
+    first: int = 0,
 ) -> Any:
     """The measure period by period: a pytree of [n, horizon, item]. first: the number of the first path, for random policies."""
     return _run(system, policy, paths, measure, arguments, key, keep=True, first=first)
@@ -77,7 +83,9 @@ def candidates(
     return jax.tree.map(lambda leaf: leaf[:count, :n], result)
 
 
-def drawn(system, policy: Policy, scenario, key: Array, n: int, horizon: int, measure: Callable, arguments: tuple = (), start: int = 0):
+def drawn(
+    system, policy: Policy, scenario, key: Array, n: int, horizon: int, measure: Callable, arguments: tuple = (), start: int = 0
+):
     """`total` on paths that are drawn block by block on the way and never stored: a pytree of [n, item].
 
     Block b of the paths has the key `fold_in(key, b)`, so that the result does not depend on the number of cores.
@@ -96,7 +104,9 @@ class _Static:
 
     def __init__(self, policy: Policy, measure: Callable, keep: bool, loop_free: bool):
         self.parts = (policy.apply, policy.window, policy.random, policy.elementwise, policy.per_path, measure, keep, loop_free)
-        self.apply, self.window, self.random, self.elementwise, self.per_path, self.measure, self.keep, self.loop_free = self.parts
+        self.apply, self.window, self.random, self.elementwise, self.per_path, self.measure, self.keep, self.loop_free = (
+            self.parts
+        )
 
     def __hash__(self) -> int:
         return hash(self.parts)
@@ -127,7 +137,9 @@ def _pad_paths(paths: Paths, size: int) -> Paths:
 def _run(system, policy, paths, measure, arguments, key, keep, first=0):
     n, items = paths.demand.shape[1:]
     blocks, size = _tiles(n, len(jax.devices()), items)
-    params = jax.tree.map(lambda leaf: _pad(leaf, leaf.ndim - 2, blocks * size), policy.params) if policy.per_path else policy.params
+    params = (
+        jax.tree.map(lambda leaf: _pad(leaf, leaf.ndim - 2, blocks * size), policy.params) if policy.per_path else policy.params
+    )
     result = _paths(
         system, params, _pad_paths(paths, blocks * size)[:3], paths.start, first, arguments, key,
         static=_Static(policy, measure, keep, _loop_free(system, policy, items, (2,))), size=size,
@@ -251,7 +263,9 @@ def _drawn(system, params, scenario, key, start, arguments, *, static, blocks, s
 
 def _scan_many(system, params, shared, demand, before, delay, numbers, start, arguments, key, static):
     """Every candidate on a block of paths [candidate, n, item]; elementwise policies move side by side in one scan."""
-    scan = partial(_scan, system, demand=demand, delay=delay, numbers=numbers, start=start, arguments=arguments, key=key, static=static)
+    scan = partial(
+        _scan, system, demand=demand, delay=delay, numbers=numbers, start=start, arguments=arguments, key=key, static=static
+    )
     if not static.elementwise:
         return jax.vmap(lambda own: scan(own if shared is None else {**shared, **own}, before=before))(params)
     size = jax.tree.leaves(params)[0].shape[0]

@@ -138,7 +138,11 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     document = describe(plain, made, method, policy, judged, label) | report.figures(
         judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
     )
-    document["forecast"] = {name.split("/")[1]: {"value": value if math.isfinite(value) else None} for name, value in heard.items() if name.startswith("forecast/")} or None
+    document["forecast"] = {
+        name.split("/")[1]: {"value": value if math.isfinite(value) else None}
+        for name, value in heard.items()
+        if name.startswith("forecast/")
+    } or None
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
     np.savez(folder / "values.npz", benefit=judged.benefit, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
@@ -149,7 +153,9 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
 
 def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:
     """Show the tracker what was found: the summary, the table of figures, and pictures if it wants them."""
-    found = {name: figure for name, figure in document.items() if isinstance(figure, dict) and ("mean" in figure or "value" in figure)}
+    found = {
+        name: figure for name, figure in document.items() if isinstance(figure, dict) and ("mean" in figure or "value" in figure)
+    }
     tracker.summary({name: _headline(figure) for name, figure in found.items()})
     rows = [[name, _headline(figure), figure.get("lower"), figure.get("upper")] for name, figure in found.items()]
     tracker.table("figures", ["figure", "value", "lower", "upper"], rows)

@@ -56,7 +56,10 @@ def plan(arguments: list[str], folder: Path) -> list[str]:
     labels = [",".join(sorted(text for text in job if not _elsewhere(text))) for job in combinations]
     before = jobs.read_json(folder / PLAN)
     if before is not None and before["jobs"] != labels:
-        raise Refused(f"{folder.name} holds another sweep; give another name=, or delete it. What changed:\n" + jobs.diff(before["jobs"], labels))
+        raise Refused(
+            f"{folder.name} holds another sweep; give another name=, or delete it. What changed:\n"
+            + jobs.diff(before["jobs"], labels)
+        )
     jobs.write_json(folder / PLAN, {"jobs": labels})
     return labels
 
@@ -76,7 +79,9 @@ def _load(folder: Path, label: str) -> Job | None:
     if wrong:
         failed = jobs.read_json(home / jobs.FAILED)
         return Job(config, "failed" if failed else "missing", failed["error"] if failed else wrong, {}, {}, {})
-    return Job(config, "done", "", jobs.read_json(home / "report.json"), _arrays(home / "values.npz"), _arrays(home / "trajectory.npz"))
+    return Job(
+        config, "done", "", jobs.read_json(home / "report.json"), _arrays(home / "values.npz"), _arrays(home / "trajectory.npz")
+    )
 
 
 def _guess(label: str) -> dict[str, Any]:
@@ -115,7 +120,9 @@ def _write_timing(folder: Path, labels: list[str]) -> None:
         owner = jobs.read_json(folder / jobs.INDEX / f"{jobs.digest(label)}.json")
         timing = jobs.read_json(folder / owner["folder"] / "timing.json") if owner else None
         if timing:
-            lines.append(",".join([owner["folder"], *(f"{timing[name]:.6g}" for name in ("fit", "evaluate", "compile", "decision"))]))
+            lines.append(
+                ",".join([owner["folder"], *(f"{timing[name]:.6g}" for name in ("fit", "evaluate", "compile", "decision"))])
+            )
     jobs.write(folder / "timing.csv", "\n".join(lines) + "\n")
 
 
@@ -158,8 +165,10 @@ def _note(groups: list[compare.Group]) -> str:
     if not done:
         return ""
     first, seeds = done[0].first, len(done[0].jobs)
-    what = f"{first['items']} series, one real path: intervals are over series" if first["interval_over"] == "series" else (
-        f"{first['paths']['number']} paths, {first['items']} item{'s' if first['items'] > 1 else ''}"
+    what = (
+        f"{first['items']} series, one real path: intervals are over series"
+        if first["interval_over"] == "series"
+        else (f"{first['paths']['number']} paths, {first['items']} item{'s' if first['items'] > 1 else ''}")
     )
     return f"{what}, {first['periods']} periods, information {first['information']}, {seeds} seed{'s' if seeds > 1 else ''}"
 
@@ -176,5 +185,3 @@ def _settings(found: list[Job]) -> dict[str, str]:
         "tuning": "each tuned method may simulate " + ", ".join(f"{name} {value}" for name, value in tuning.items()),
         "judging": f"{config['evaluation']['paths']} evaluation paths, {config['evaluation']['horizon']} periods",
     }
-
-

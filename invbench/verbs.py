@@ -45,11 +45,17 @@ def _cells(figure: dict[str, Any]) -> tuple[str, str]:
     if value is None:
         return figure.get("withheld", "–"), ""
     bounded = figure.get("lower") is not None
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}", f"{figure['lower']:,.6g} … {figure['upper']:,.6g}" if bounded else ""
+    return f"{value:,.4g}" if abs(
+        value
+    ) < 1000 else f"{value:,.0f}", f"{figure['lower']:,.6g} … {figure['upper']:,.6g}" if bounded else ""
 
 
 def _short(value: Any) -> str:
-    return ", ".join(f"{number:.4g}" for number in value) if isinstance(value, list) and all(not isinstance(v, list) for v in value) else "…"
+    return (
+        ", ".join(f"{number:.4g}" for number in value)
+        if isinstance(value, list) and all(not isinstance(v, list) for v in value)
+        else "…"
+    )
 
 
 def _folder(arguments: list[str], verb: str) -> Path:

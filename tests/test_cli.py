@@ -20,7 +20,9 @@ SWEEP = ["-m", "method=s_S,eoq,clairvoyant", "scenario=stable,seasonal", *SMALL]
 
 def invbench(folder: Path, *arguments: str, environment: dict | None = None) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "invbench", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=300)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=300
+    )
 
 
 def written(done: subprocess.CompletedProcess) -> Path:
@@ -46,7 +48,13 @@ def swept(tmp_path_factory):
 def test_help_names_groups_choices_and_commands(tmp_path):
     done = invbench(tmp_path, "--help")
     assert done.returncode == 0
-    for group, choice in (("method", "s_S"), ("scenario", "seasonal"), ("cost", "retail_daily"), ("experiment", "reference"), ("sweep", "methods")):
+    for group, choice in (
+        ("method", "s_S"),
+        ("scenario", "seasonal"),
+        ("cost", "retail_daily"),
+        ("experiment", "reference"),
+        ("sweep", "methods"),
+    ):
         line = next(line for line in done.stdout.splitlines() if line.strip().startswith(f"{group}  "))
         assert choice in line
     assert done.stdout.count("  invbench ") >= 3
@@ -79,7 +87,9 @@ def test_done_jobs_are_not_run_again(swept):
 def test_the_table_has_a_row_for_each_job_and_no_seconds(swept):
     _, folder = swept
     table = rows(folder)
-    assert {(row["scenario"], row["method"]) for row in table} == {(s, m) for s in ("stable", "seasonal") for m in ("s_S", "eoq", "clairvoyant")}
+    assert {(row["scenario"], row["method"]) for row in table} == {
+        (s, m) for s in ("stable", "seasonal") for m in ("s_S", "eoq", "clairvoyant")
+    }
     assert all(row["status"] == "done" for row in table)
     assert not [name for name in table[0] if "second" in name or "time" in name]
     assert {row["method"] for row in table if row["baseline"] == "true"} == {"s_S"}
@@ -91,7 +101,9 @@ def test_a_failed_job_is_shown_and_the_others_go_on(tmp_path):
     assert done.returncode == 1
     table = rows(written(done))
     assert sorted(row["status"] for row in table) == ["done", "done", "failed"]
-    assert "system.lead_time must be a whole number >= 0, got -1" in next(row["error"] for row in table if row["status"] == "failed")
+    assert "system.lead_time must be a whole number >= 0, got -1" in next(
+        row["error"] for row in table if row["status"] == "failed"
+    )
     assert "failed: eoq on seasonal" in done.stderr
 
 
@@ -99,7 +111,9 @@ def test_killed_at_any_point_the_same_command_gives_the_same_table(swept, tmp_pa
     """kill -9 several times, at different moments, then once more to the end: the bytes of the uninterrupted sweep."""
     _, folder = swept
     for wait in (4.0, 5.5, 7.0, 8.5):
-        process = subprocess.Popen([sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -111,7 +125,12 @@ def test_killed_at_any_point_the_same_command_gives_the_same_table(swept, tmp_pa
 
 def test_two_processes_on_one_sweep_take_turns(swept, tmp_path):
     _, folder = swept
-    both = [subprocess.Popen([sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     ends = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("waiting for another process" in error for _, error in ends) == 1
@@ -235,13 +254,25 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path):
     subprocess.run(["git", "clone", "--quiet", str(root), str(copy)], check=True) if (root / ".git").exists() else None
     for changed in ("invbench", "conf", "experiments", "sweeps", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         subprocess.run(["cp", "-r", str(root / changed), f"{copy}/"], check=True)
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(copy)], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(copy)],
+        check=True,
+        capture_output=True,
+    )
     wheel = next(tmp_path.glob("invbench-*.whl"))
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel)], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel)], check=True, capture_output=True
+    )
     away = tmp_path / "away"
     away.mkdir()
     environment = {"PYTHONPATH": str(tmp_path / "site")}
-    where = subprocess.run([sys.executable, "-c", "import invbench; print(invbench.__file__)"], cwd=away, capture_output=True, text=True, env={**os.environ, **environment})
+    where = subprocess.run(
+        [sys.executable, "-c", "import invbench; print(invbench.__file__)"],
+        cwd=away,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
     assert str(tmp_path / "site") in where.stdout
     assert "reference" in invbench(away, "--help", environment=environment).stdout
     done = invbench(away, *SMALL, environment=environment)
@@ -252,7 +283,10 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path):
 
 
 def test_judging_on_a_shifted_scenario_changes_the_paths_and_not_the_fit(tmp_path):
-    found = [json.loads((written(invbench(tmp_path, *SMALL, *shift)) / "report.json").read_text()) for shift in ([], ["evaluation.shift={mean:60}"])]
+    found = [
+        json.loads((written(invbench(tmp_path, *SMALL, *shift)) / "report.json").read_text())
+        for shift in ([], ["evaluation.shift={mean:60}"])
+    ]
     assert found[0]["parameters"] == found[1]["parameters"]
     assert found[0]["paths"]["hash"] != found[1]["paths"]["hash"]
     assert found[1]["shortage"]["lower"] > found[0]["shortage"]["upper"]  # the fit did not see the higher demand coming

@@ -113,9 +113,15 @@ def sweep(scenarios=12, methods=9):
     """A comparison with realistic and awkward content."""
     names = tuple(FAMILIES)[: methods - 1] + ("clairvoyant",)
     listed = tuple(one(number, name, names) for number, name in enumerate(NAMES[:scenarios]))
-    settings = {"system": "single, lost sales, lead time 2", "cost": "retail: price 12, purchase 7, holding 0.1, shortage 4",
-                "horizon": f"{PERIODS} periods", "paths": str(PATHS), "seeds": "3", "information": "known",
-                "tuning budget": "64 candidates"}
+    settings = {
+        "system": "single, lost sales, lead time 2",
+        "cost": "retail: price 12, purchase 7, holding 0.1, shortage 4",
+        "horizon": f"{PERIODS} periods",
+        "paths": str(PATHS),
+        "seeds": "3",
+        "information": "known",
+        "tuning budget": "64 candidates",
+    }
     command = "invbench -m +sweep=methods evaluation.paths=600"
     return Comparison("Methods on twelve demand processes", command, listed, COLUMNS, settings, "invbench 0.1, commit 1a2b3c4")
 

@@ -12,7 +12,15 @@ from scipy import stats
 from invbench import configs, costs, problem, run
 from invbench.dynamics import single
 from invbench.scenarios import (
-    autoregressive, geometric, intermittent, negative_binomial, normal, poisson, profile, regime_switching, uniform_discrete,
+    autoregressive,
+    geometric,
+    intermittent,
+    negative_binomial,
+    normal,
+    poisson,
+    profile,
+    regime_switching,
+    uniform_discrete,
 )  # fmt: skip
 from invbench.scenarios.base import cut, thresholds
 from invbench.scenarios.discrete import from_pmf

@@ -11,11 +11,13 @@ from invbench.scenarios.table import read_table
 REAL_DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 
 WIDE = "sku,lead_time,d_1,d_2,d_3\n007,2,1,0,3.5\nB,3,4,5,1e2\n"
-LONG = ("date,store,item,sales,price,holiday,temperature\n"
-        "2024-01-01,1,A,3,2.5,new year,-4\n"
-        "2024-01-02,1,A,4,2.5,,1.5\n"
-        "2024-01-01,1,B,5,9,new year,-4\n"
-        "2024-01-02,1,B,6,8,,1.5\n")
+LONG = (
+    "date,store,item,sales,price,holiday,temperature\n"
+    "2024-01-01,1,A,3,2.5,new year,-4\n"
+    "2024-01-02,1,A,4,2.5,,1.5\n"
+    "2024-01-01,1,B,5,9,new year,-4\n"
+    "2024-01-02,1,B,6,8,,1.5\n"
+)
 DATES_DOWN = "date,weekday,is_holiday,fish,lamb\n2024-01-01,MON,1,5,0\n2024-01-02,TUE,0,6,7\n"
 FLAGS = "sku,d_1,d_2,d_3\n007,True,False,True\nB,1,1,0\n"
 
@@ -65,10 +67,21 @@ def test_wide_with_named_ids(write):
     assert read_table(path, id=["store", "item"]).items == ("S/A", "S/B")
 
 
-@pytest.mark.parametrize("labels", [
-    "d_9,d_10", "w1,w2", "t-3,t-4", "JAN96,FEB96", "Dec-99,Jan-00", "Dec-69,Jan-70",
-    "2023-12,2024-01",
-    "December 1999,January 2000", "2024-01-31,2024-02-29", "2023-12-15,2024-01-15"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "d_9,d_10",
+        "w1,w2",
+        "t-3,t-4",
+        "JAN96,FEB96",
+        "Dec-99,Jan-00",
+        "Dec-69,Jan-70",
+        "2023-12,2024-01",
+        "December 1999,January 2000",
+        "2024-01-31,2024-02-29",
+        "2023-12-15,2024-01-15",
+    ],
+)
 def test_period_labels(write, labels):
     table = read_table(write(f"item,size_2,{labels}\nA,9,1,2\n"))
     assert table.periods == tuple(labels.split(",")) and table.sales.tolist() == [[1], [2]]
@@ -219,8 +232,10 @@ def test_missing_periods_of_a_wide_table(write):
 
 
 def test_missing_rows_of_a_long_table(write):
-    text = ("date,item,sales,price,in_stock,note,hot\n2024-01-01,A,1,5,0,x,1\n"
-            "2024-01-02,A,2,,0,,1\n2024-01-02,B,3,6,0,,1\n2024-01-04,B,4,6,0,y,0\n")
+    text = (
+        "date,item,sales,price,in_stock,note,hot\n2024-01-01,A,1,5,0,x,1\n"
+        "2024-01-02,A,2,,0,,1\n2024-01-02,B,3,6,0,,1\n2024-01-04,B,4,6,0,y,0\n"
+    )
     table = read_table(write(text), missing="zero")
     assert table.periods == ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04")
     assert table.sales.tolist() == [[1, 0], [2, 3], [0, 0], [0, 4]]
@@ -253,24 +268,21 @@ REFUSED = {
     "no id": ("w1,w2\n1,2\n", "row 1, column 'w1': no id column"),
     "no value": ("date,item,sold\n2024-01-01,A,3\n", "row 1, column 'date': no value column"),
     "no items": ("date,rain\n2024-01-01,3\n", "row 1, column 'date': no column of an item"),
-    "two values": ("date,sales,units\n2024-01-01,3,4\n",
-                   "row 1, column 'units': this column or 'sales'? Name one with value="),
+    "two values": ("date,sales,units\n2024-01-01,3,4\n", "row 1, column 'units': this column or 'sales'? Name one with value="),
     "broken run": ("sku,w1,total,w2\nA,1,2,3\n", "row 1, column 'total': not a period"),
     "blank header": (",sku,w1\n0,A,1\n", "row 1, column 1: the header is blank"),
     "duplicate header": ("sku,w1,w1\nA,1,2\n", "row 1, column 'w1': the header occurs twice"),
-    "duplicate id": ("sku,w1\nA,1\nB,2\nA,3\n",
-                     "row 4, column 'sku': id 'A' occurs twice (first in row 2)"),
+    "duplicate id": ("sku,w1\nA,1\nB,2\nA,3\n", "row 4, column 'sku': id 'A' occurs twice (first in row 2)"),
     "blank id": ("sku,w1\nA,1\n ,2\n", "row 3, column 'sku': the id is blank"),
     "blank id in long": (LONG.replace("1,A,4", "1,,4"), "row 3, column 'item': the id is blank"),
-    "leading zeros": ("sku,w1\n007,1\n7,2\n", "row 3, column 'sku': ids '007' and '7' differ only "
-                                              "by leading zeros: leading zeros of ids lost?"),
-    "leading zeros in one of two ids": ("store,sku,w1\n01,A,1\n01,B,1\n1,C,2\n",
-                                        "row 4, column 'store': ids '01' and '1'"),
-    "leading zeros in long": ("date,item,y\n2024-01-01,07,1\n2024-01-01,7,1\n",
-                              "row 3, column 'item': ids '07' and '7'"),
+    "leading zeros": (
+        "sku,w1\n007,1\n7,2\n",
+        "row 3, column 'sku': ids '007' and '7' differ only by leading zeros: leading zeros of ids lost?",
+    ),
+    "leading zeros in one of two ids": ("store,sku,w1\n01,A,1\n01,B,1\n1,C,2\n", "row 4, column 'store': ids '01' and '1'"),
+    "leading zeros in long": ("date,item,y\n2024-01-01,07,1\n2024-01-01,7,1\n", "row 3, column 'item': ids '07' and '7'"),
     "text": ("sku,w1,w2\nA,1,2\nB,3,few\n", "row 3, column 'w2': 'few' is not a plain number"),
-    "thousands": ('sku,w1\nA,"1,200"\n',
-                  "row 2, column 'w1': '1,200' is not a plain number (write 1200)"),
+    "thousands": ('sku,w1\nA,"1,200"\n', "row 2, column 'w1': '1,200' is not a plain number (write 1200)"),
     "underscore": ("sku,w1\nA,1_000\n", "row 2, column 'w1': '1_000' is not a plain number"),
     "other digits": ("sku,w1\nA,٣\n", "row 2, column 'w1': '٣' is not a plain number"),
     "negative": ("sku,w1\nA,1\nB,-3\n", "row 3, column 'w1': '-3' is negative"),
@@ -280,46 +292,59 @@ REFUSED = {
     "price": (LONG.replace("A,4,2.5", "A,4,-1"), "row 3, column 'price': '-1' is negative"),
     "empty price": (LONG.replace("A,4,2.5", "A,4,"), "row 3, column 'price': the cell is empty"),
     "empty covariate": (LONG.replace("-4", ""), "row 2, column 'temperature': the cell is empty"),
-    "flag": ("date,y,in_stock\n2024-01-01,1,yes\n",
-             "row 2, column 'in_stock': 'yes' is not True, False, 1 or 0"),
+    "flag": ("date,y,in_stock\n2024-01-01,1,yes\n", "row 2, column 'in_stock': 'yes' is not True, False, 1 or 0"),
     "short row": ("sku,w1,w2\nA,1,2\nB,3\n", "row 3, column 'w2': 2 cells where the header has 3"),
     "long row": ("sku,w1\nA,1\nB,3,4\n", "row 3, column 3: 3 cells where the header has 2"),
     "blank line": ("sku,w1\nA,1\n\nB,3\n", "row 3, column 'sku': 0 cells"),
     "line of a row after a quoted line end": ('sku,w1\n"A\na",1\nB,x\n', "row 4, column 'w1': 'x'"),
     "open quote": ('sku,w1\nA,1\n"B,3\n', "row 3: not a CSV record"),
-    "duplicate date in long": ("".join(LONG_ROWS[:3] + LONG_ROWS[2:]),
-                               "row 4, column 'date': '2024-01-02' occurs twice for item '1/A'"),
-    "duplicate date far above": ("date,y\n2024-01-01,1\n2024-01-02,1\n2024-01-01,1\n",
-                                 "row 4, column 'date': '2024-01-01' occurs twice for item 'y'; "
-                                 "several items?"),
-    "duplicate date in dates down": (DATES_DOWN + "2024-01-02,TUE,0,1,1\n",
-                                     "row 4, column 'date': '2024-01-02' occurs twice"),
+    "duplicate date in long": (
+        "".join(LONG_ROWS[:3] + LONG_ROWS[2:]),
+        "row 4, column 'date': '2024-01-02' occurs twice for item '1/A'",
+    ),
+    "duplicate date far above": (
+        "date,y\n2024-01-01,1\n2024-01-02,1\n2024-01-01,1\n",
+        "row 4, column 'date': '2024-01-01' occurs twice for item 'y'; several items?",
+    ),
+    "duplicate date in dates down": (DATES_DOWN + "2024-01-02,TUE,0,1,1\n", "row 4, column 'date': '2024-01-02' occurs twice"),
     "duplicate period in wide": ("sku,w1,w01\nA,1,2\n", "row 1, column 'w01': 'w01' occurs twice"),
-    "unsorted wide": ("sku,2024-01-02,2024-01-01\nA,1,2\n",
-                      "row 1, column '2024-01-01': '2024-01-01' comes after a later period"),
-    "unsorted long": ("".join(LONG_ROWS[:1] + LONG_ROWS[2:0:-1] + LONG_ROWS[3:]),
-                      "row 3, column 'date': '2024-01-01' comes after a later period: sort them "
-                      "for item '1/A'"),
-    "unsorted dates down": ("date,fish\n2024-01-02,1\n2024-01-01,1\n",
-                            "row 3, column 'date': '2024-01-01' comes after a later period"),
-    "gap in labels": ("sku,d_1,d_2,d_4\nA,1,2,3\n",
-                      "row 1, column 'd_4': 'd_4' follows 'd_2', more than the smallest step"),
+    "unsorted wide": (
+        "sku,2024-01-02,2024-01-01\nA,1,2\n",
+        "row 1, column '2024-01-01': '2024-01-01' comes after a later period",
+    ),
+    "unsorted long": (
+        "".join(LONG_ROWS[:1] + LONG_ROWS[2:0:-1] + LONG_ROWS[3:]),
+        "row 3, column 'date': '2024-01-01' comes after a later period: sort them for item '1/A'",
+    ),
+    "unsorted dates down": (
+        "date,fish\n2024-01-02,1\n2024-01-01,1\n",
+        "row 3, column 'date': '2024-01-01' comes after a later period",
+    ),
+    "gap in labels": ("sku,d_1,d_2,d_4\nA,1,2,3\n", "row 1, column 'd_4': 'd_4' follows 'd_2', more than the smallest step"),
     "gap in months": ("sku,JAN96,MAR96\nA,1,2\n", "row 1, column 'MAR96': 'MAR96' follows 'JAN96'"),
-    "gap in wide dates": ("sku,2024-01-01,2024-01-08,2024-01-22\nA,1,2,3\n",
-                          "row 1, column '2024-01-22': '2024-01-22' follows '2024-01-08', more "
-                          "than the smallest step between periods: 2024-01-15 is missing"),
-    "gap in all long series": ("date,y\n2024-01-01,1\n2024-01-02,1\n2024-01-04,1\n",
-                               "row 4, column 'date': '2024-01-04' follows '2024-01-02', more than "
-                               "the smallest step between periods: 2024-01-03 is missing"),
-    "gap in one long series": ("date,item,y\n2024-01-01,A,1\n2024-01-02,A,1\n2024-01-03,A,1\n"
-                               "2024-01-01,B,1\n2024-01-03,B,1\n",
-                               "row 5, column 'date': item 'B' has no row for 2024-01-02 (missing"),
-    "truncated long": ("".join(LONG_ROWS[:-1]), "row 4, column 'date': item '1/B' has no row for "
-                                                "2024-01-02 nor later: the file looks truncated"),
-    "long date": (LONG.replace("2024-01-02,1,B", "2/1/2024,1,B"),
-                  "row 5, column 'date': '2/1/2024' is not a period such as '2024-01-01'"),
-    "long dates": (LONG.replace("2024-01-0", "1.1.200"),
-                   "row 2, column 'date': '1.1.2001' is not a period such as '2024-12-31'"),
+    "gap in wide dates": (
+        "sku,2024-01-01,2024-01-08,2024-01-22\nA,1,2,3\n",
+        "row 1, column '2024-01-22': '2024-01-22' follows '2024-01-08', more "
+        "than the smallest step between periods: 2024-01-15 is missing",
+    ),
+    "gap in all long series": (
+        "date,y\n2024-01-01,1\n2024-01-02,1\n2024-01-04,1\n",
+        "row 4, column 'date': '2024-01-04' follows '2024-01-02', more than "
+        "the smallest step between periods: 2024-01-03 is missing",
+    ),
+    "gap in one long series": (
+        "date,item,y\n2024-01-01,A,1\n2024-01-02,A,1\n2024-01-03,A,1\n2024-01-01,B,1\n2024-01-03,B,1\n",
+        "row 5, column 'date': item 'B' has no row for 2024-01-02 (missing",
+    ),
+    "truncated long": (
+        "".join(LONG_ROWS[:-1]),
+        "row 4, column 'date': item '1/B' has no row for 2024-01-02 nor later: the file looks truncated",
+    ),
+    "long date": (
+        LONG.replace("2024-01-02,1,B", "2/1/2024,1,B"),
+        "row 5, column 'date': '2/1/2024' is not a period such as '2024-01-01'",
+    ),
+    "long dates": (LONG.replace("2024-01-0", "1.1.200"), "row 2, column 'date': '1.1.2001' is not a period such as '2024-12-31'"),
     "NUL": ("sku,w1\nA,1\nB,\0\n", "row 3, column 2: a NUL byte"),
     "not UTF-8": (b"sku,w1\nCaf\xe9,1\n", "row 2, column 1: a byte that is not UTF-8 text"),
 }
@@ -335,9 +360,23 @@ def test_refused(write, content, sentence, name):
     assert f"{name}, {sentence}" in str(error.value)
 
 
-@pytest.mark.parametrize("case", ["gap in labels", "gap in months", "text", "thousands", "negative",
-                                  "infinite", "duplicate id", "leading zeros", "unsorted long",
-                                  "duplicate date in long", "short row", "flag"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "gap in labels",
+        "gap in months",
+        "text",
+        "thousands",
+        "negative",
+        "infinite",
+        "duplicate id",
+        "leading zeros",
+        "unsorted long",
+        "duplicate date in long",
+        "short row",
+        "flag",
+    ],
+)
 def test_refused_with_missing_zero_too(write, case):
     content, sentence = REFUSED[case]
     with pytest.raises(ValueError) as error:
@@ -355,7 +394,7 @@ def test_irregular_dates_are_refused_with_missing_zero_too(write):
 def test_truncated_gzip(write, share):
     data = gzip.compress(WIDE.encode())
     with pytest.raises(ValueError, match="history.csv.gz is truncated"):
-        read_table(write(data[:int(len(data) * share)], "history.csv.gz"))
+        read_table(write(data[: int(len(data) * share)], "history.csv.gz"))
 
 
 def test_file_that_does_not_exist(tmp_path):
@@ -363,32 +402,42 @@ def test_file_that_does_not_exist(tmp_path):
         read_table(tmp_path / "absent.csv")
 
 
-@pytest.mark.parametrize("flags, sentence", [
-    (FLAGS.replace("d_", "w_"), "row 1, column 'w_1': period 'w_1' where the sales have 'd_1'"),
-    ("sku,d_1,d_2\n007,1,1\nB,1,1\n", "row 1, column 'd_3': period None where the sales have"),
-    (FLAGS.replace("B", "C"), "row 3, column 'sku': id 'C' where the sales have 'B'"),
-    (FLAGS.replace("B,1,1,0\n", ""), "row 2, column 'sku': id None where the sales have 'B'"),
-    (FLAGS + "C,1,1,1\n", "row 4, column 'sku': id 'C' where the sales have None"),
-    (FLAGS.replace("007", "7"), "row 2, column 'sku': id '7' where the sales have '007': "
-                                "leading zeros were lost in one of the files"),
-    (FLAGS.replace("sku", "item"), "row 1, column 'sku': the sales have this id column"),
-    (FLAGS.replace("False", "maybe"), "row 2, column 'd_2': 'maybe' is not True, False, 1 or 0"),
-    (FLAGS.replace("False", ""), "row 2, column 'd_2': '' is not True, False, 1 or 0"),
-])
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (FLAGS.replace("d_", "w_"), "row 1, column 'w_1': period 'w_1' where the sales have 'd_1'"),
+        ("sku,d_1,d_2\n007,1,1\nB,1,1\n", "row 1, column 'd_3': period None where the sales have"),
+        (FLAGS.replace("B", "C"), "row 3, column 'sku': id 'C' where the sales have 'B'"),
+        (FLAGS.replace("B,1,1,0\n", ""), "row 2, column 'sku': id None where the sales have 'B'"),
+        (FLAGS + "C,1,1,1\n", "row 4, column 'sku': id 'C' where the sales have None"),
+        (
+            FLAGS.replace("007", "7"),
+            "row 2, column 'sku': id '7' where the sales have '007': leading zeros were lost in one of the files",
+        ),
+        (FLAGS.replace("sku", "item"), "row 1, column 'sku': the sales have this id column"),
+        (FLAGS.replace("False", "maybe"), "row 2, column 'd_2': 'maybe' is not True, False, 1 or 0"),
+        (FLAGS.replace("False", ""), "row 2, column 'd_2': '' is not True, False, 1 or 0"),
+    ],
+)
 def test_in_stock_file_refused(write, flags, sentence):
     with pytest.raises(ValueError) as error:
         read_table(write(WIDE), in_stock_path=write(flags, "flags.csv"))
     assert str(error.value).startswith(f"flags.csv, {sentence}")
 
 
-@pytest.mark.parametrize("calendar, sentence", [
-    ("d,snap\nd_1,0\nd_3,0\n", "row 3, column 'd': period 'd_2' of the sales has no row"),
-    ("d,snap\nd_1,0\nd_2,0\nd_3,0\nd_2,0\n", "row 5, column 'd': 'd_2' occurs twice"),
-    ("d,snap\nd_1,0\nd_2,\nd_3,0\n", "row 3, column 'snap': the cell is empty"),
-    ("date,d\n2024-01-01,d_1\n2024-01-03,d_2\n2024-01-02,d_3\n",
-     "row 4, column 'date': '2024-01-02' comes after a later period"),
-    ("date,d\n2024-01-01,d_1\nsoon,d_2\n2024-01-02,d_3\n", "row 3, column 'date': 'soon' is not"),
-])
+@pytest.mark.parametrize(
+    "calendar, sentence",
+    [
+        ("d,snap\nd_1,0\nd_3,0\n", "row 3, column 'd': period 'd_2' of the sales has no row"),
+        ("d,snap\nd_1,0\nd_2,0\nd_3,0\nd_2,0\n", "row 5, column 'd': 'd_2' occurs twice"),
+        ("d,snap\nd_1,0\nd_2,\nd_3,0\n", "row 3, column 'snap': the cell is empty"),
+        (
+            "date,d\n2024-01-01,d_1\n2024-01-03,d_2\n2024-01-02,d_3\n",
+            "row 4, column 'date': '2024-01-02' comes after a later period",
+        ),
+        ("date,d\n2024-01-01,d_1\nsoon,d_2\n2024-01-02,d_3\n", "row 3, column 'date': 'soon' is not"),
+    ],
+)
 def test_calendar_file_refused(write, calendar, sentence):
     with pytest.raises(ValueError) as error:
         read_table(write(WIDE), calendar_path=write(calendar, "calendar.csv"))
@@ -401,17 +450,19 @@ def test_calendar_file_with_a_covariate_of_the_sales_file(write):
         read_table(write(LONG), calendar_path=calendar)
 
 
-@pytest.mark.parametrize("content, options, sentence", [
-    (LONG, {"calendar": "price"}, "history.csv, row 4, column 'price': '9' where another item has "
-                                  "'2.5' on that date"),
-    (LONG, {"calendar": ["snow"]}, "history.csv, row 1, column 'snow': calendar= names this"),
-    (LONG, {"value": "units"}, "history.csv, row 1, column 'units': value= names this column"),
-    (WIDE, {"price": "sku"}, "history.csv has layout 'wide', which does not use price="),
-    (WIDE, {"layout": "tall"}, "layout must be"),
-    (WIDE, {"missing": "mean"}, "missing must be"),
-    (WIDE, {"id": ["sku", "sku"]}, "history.csv, row 1, column 'sku': id= names this column twice"),
-    (DATES_DOWN, {"items": "beef"}, "history.csv, row 1, column 'beef': items= names this column"),
-])
+@pytest.mark.parametrize(
+    "content, options, sentence",
+    [
+        (LONG, {"calendar": "price"}, "history.csv, row 4, column 'price': '9' where another item has '2.5' on that date"),
+        (LONG, {"calendar": ["snow"]}, "history.csv, row 1, column 'snow': calendar= names this"),
+        (LONG, {"value": "units"}, "history.csv, row 1, column 'units': value= names this column"),
+        (WIDE, {"price": "sku"}, "history.csv has layout 'wide', which does not use price="),
+        (WIDE, {"layout": "tall"}, "layout must be"),
+        (WIDE, {"missing": "mean"}, "missing must be"),
+        (WIDE, {"id": ["sku", "sku"]}, "history.csv, row 1, column 'sku': id= names this column twice"),
+        (DATES_DOWN, {"items": "beef"}, "history.csv, row 1, column 'beef': items= names this column"),
+    ],
+)
 def test_options_refused(write, content, options, sentence):
     with pytest.raises(ValueError) as error:
         read_table(write(content), **options)
@@ -478,9 +529,9 @@ def test_vn2_with_in_stock_file():
     assert table.sales[~table.in_stock].sum() == 0
 
 
-@pytest.mark.parametrize("name, shape, first", [
-    ("man_manufacturing_weekly", (150, 3451), "w1"),
-    ("raf_aerospace_monthly", (84, 5000), "JAN96")])
+@pytest.mark.parametrize(
+    "name, shape, first", [("man_manufacturing_weekly", (150, 3451), "w1"), ("raf_aerospace_monthly", (84, 5000), "JAN96")]
+)
 def test_spare_parts(name, shape, first):
     table = read_table(real(f"spare_parts/{name}.csv.gz"))
     assert table.sales.shape == shape and table.periods[0] == first and table.dates is None

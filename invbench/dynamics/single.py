@@ -16,6 +16,7 @@ from jax import lax
 from invbench.checks import number, require, whole
 from invbench.types import Array, Flows, Observation, State
 
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["initial_stock", "minimum_order", "batch", "capacity", "lead_time_distribution"],
@@ -162,7 +163,9 @@ def create(
     if capacity is not None:
         require(capacity >= (initial_stock or 0), "system.capacity", f">= system.initial_stock ({initial_stock})", capacity)
         least = math.ceil((minimum_order or batch) / batch) * batch if batch else minimum_order or 0
-        require(capacity >= least, "system.capacity", f">= {least:g}, the smallest order that minimum_order and batch admit", capacity)
+        require(
+            capacity >= least, "system.capacity", f">= {least:g}, the smallest order that minimum_order and batch admit", capacity
+        )
     if lead_time_distribution is None:
         return Single(lead_time, backlog, initial_stock, minimum_order, batch, capacity)
     field = "system.lead_time_distribution"

@@ -87,7 +87,9 @@ def _by_seed(jobs: list[Job]) -> tuple[Job, ...]:
 
 def _setting(job: Job) -> dict[str, Any]:
     """What of a config is the same for every method that can be compared on it."""
-    return {name: part for name, part in content(job.config).items() if name not in ("method", "forecast", "tuning", "seed", "names")}
+    return {
+        name: part for name, part in content(job.config).items() if name not in ("method", "forecast", "tuning", "seed", "names")
+    }
 
 
 def _labels(parts: list[dict[str, Any]], names: list[str]) -> list[str]:
@@ -154,7 +156,10 @@ def _row(group: Group, best: Group | None) -> dict[str, Any]:
     row |= _spread("operating_benefit", operating)
     row |= _spread("net_benefit", operating, -spent)
     if group.first["interval_over"] == "path":
-        row |= {"std": risk.spread(over_paths), "risk_adjusted": risk.risk_adjusted(over_paths, group.first["risk_adjusted"]["aversion"])}
+        row |= {
+            "std": risk.spread(over_paths),
+            "risk_adjusted": risk.risk_adjusted(over_paths, group.first["risk_adjusted"]["aversion"]),
+        }
         tail = risk.cvar(over_paths)
         row |= _spread("cvar", tail) if tail else {}
     for name in ("fill_rate", "ready_rate", "cycle_service", "no_stockout", "average_cost", "gap_to_clairvoyant", "turnover"):

@@ -132,7 +132,9 @@ def _risk(report: Report, aversion: float) -> dict[str, Any]:
     """Risk over paths; with one real path there is none to be had: how series differ is another matter."""
     names = ("std", "risk_adjusted", "cvar")
     if report.unit == "series":
-        return {name: {"withheld": "one path"} for name in names} | {"risk_adjusted": {"withheld": "one path", "aversion": aversion}}
+        return {name: {"withheld": "one path"} for name in names} | {
+            "risk_adjusted": {"withheld": "one path", "aversion": aversion}
+        }
     tail = risk.cvar(report.benefit)
     return {
         "std": {"value": risk.spread(report.benefit)},

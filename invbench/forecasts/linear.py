@@ -13,7 +13,6 @@ from jax import lax
 from invbench.problem import Problem
 from invbench.types import Array, Observation, weighted_history
 
-
 Z90 = 1.2815515655446004  # the standard normal's 90 % quantile
 
 
@@ -57,7 +56,9 @@ def calibrate(problem: Problem, demand: np.ndarray, profile: np.ndarray, weights
         "rate": ahead / cover,
     }
     params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
-    return Forecast({**params, "start": jnp.asarray([problem.start], jnp.int32)}, _accuracy(errors * expected, future * expected, cover))
+    return Forecast(
+        {**params, "start": jnp.asarray([problem.start], jnp.int32)}, _accuracy(errors * expected, future * expected, cover)
+    )
 
 
 def _backtest(problem: Problem, demand, profile, weights, cover) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

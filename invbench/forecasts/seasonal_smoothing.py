@@ -26,10 +26,7 @@ class SeasonalSmoothing:
         require(len(self.alphas) > 0, "forecast.alphas", "a list of at least one number", self.alphas)
         alphas = [number(f"forecast.alphas[{i}]", a, low=0, high=1, above=True) for i, a in enumerate(self.alphas)]
         demand = problem.outlook(key)
-        fits = [
-            calibrate(problem, demand, demand.mean(1), fading(problem.window, alpha), adaptive=True)
-            for alpha in alphas
-        ]
+        fits = [calibrate(problem, demand, demand.mean(1), fading(problem.window, alpha), adaptive=True) for alpha in alphas]
         spreads = np.stack([np.asarray(fit.params["spread"]) for fit in fits])  # [alpha, item]
         best = spreads.argmin(0)
         own = {name: _pick([fit.params[name] for fit in fits], best) for name in ("weights", "gain", "spread")}

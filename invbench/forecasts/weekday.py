@@ -23,5 +23,7 @@ class Weekday:
         demand = problem.outlook(key)
         weekday = (problem.start - problem.window + np.arange(len(demand))) % int(WEEK)
         by_day = demand.mean(1)
-        means = np.stack([by_day[weekday == day].mean(0) if (weekday == day).any() else by_day.mean(0) for day in range(int(WEEK))])
+        means = np.stack(
+            [by_day[weekday == day].mean(0) if (weekday == day).any() else by_day.mean(0) for day in range(int(WEEK))]
+        )
         return calibrate(problem, demand, means[weekday], flat(problem.window, periods), adaptive=False)

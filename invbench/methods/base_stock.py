@@ -25,7 +25,10 @@ class BaseStock:
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         exact = stationary(problem) if self.formula else None
         if exact is not None and exact.fixed_order == 0:
-            return Policy({name: jnp.full(problem.items, value, jnp.float32) for name, value in {"level": exact.base_stock()}.items()}, order_up_to)
+            return Policy(
+                {name: jnp.full(problem.items, value, jnp.float32) for name, value in {"level": exact.base_stock()}.items()},
+                order_up_to,
+            )
         mean, spread = levels(problem, key)
         cover = problem.system.lead_time + 1
         high = 2 * cover * mean + 6 * np.sqrt(cover) * spread + 2

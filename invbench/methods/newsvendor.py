@@ -30,7 +30,9 @@ class Newsvendor:
         cover = problem.system.lead_time + 1
         ahead = (total[cover:] - total[:-cover])[: problem.horizon]  # [horizon, n, item]
         fractile = np.broadcast_to(critical_fractile(problem.cost, problem.system.backlog), (problem.items,))
-        levels = np.stack([np.quantile(ahead[:, :, i], fractile[i], axis=1, method="inverted_cdf") for i in range(problem.items)], 1)
+        levels = np.stack(
+            [np.quantile(ahead[:, :, i], fractile[i], axis=1, method="inverted_cdf") for i in range(problem.items)], 1
+        )
         start = jnp.asarray([problem.start], jnp.int32)
         return Policy({"levels": jnp.asarray(levels, jnp.float32), "start": start}, order_up_to_today)
 

@@ -29,7 +29,10 @@ class ReorderLots:
         exact = stationary(problem) if self.formula else None
         if exact is not None:
             r, size, _ = exact.lots()
-            return Policy({name: jnp.full(problem.items, value, jnp.float32) for name, value in {"reorder_point": r, "lot": size}.items()}, reorder_lots)
+            return Policy(
+                {name: jnp.full(problem.items, value, jnp.float32) for name, value in {"reorder_point": r, "lot": size}.items()},
+                reorder_lots,
+            )
         mean, spread = levels(problem, key)
         cover = problem.system.lead_time + 1
         high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])

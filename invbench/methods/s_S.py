@@ -29,7 +29,13 @@ class ReorderUpTo:
         exact = stationary(problem) if self.formula else None
         if exact is not None:
             s, up_to, _ = exact.reorder_up_to()
-            return Policy({name: jnp.full(problem.items, value, jnp.float32) for name, value in {"reorder_point": s, "lot": up_to - s}.items()}, reorder_up_to)
+            return Policy(
+                {
+                    name: jnp.full(problem.items, value, jnp.float32)
+                    for name, value in {"reorder_point": s, "lot": up_to - s}.items()
+                },
+                reorder_up_to,
+            )
         mean, spread = levels(problem, key)
         cover = problem.system.lead_time + 1
         high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])

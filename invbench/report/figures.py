@@ -29,6 +29,7 @@ def colours(methods: list[str]) -> dict[str, str]:
 def all(scenario: ScenarioResults, palette: dict[str, str] | None = None) -> dict[str, str]:
     """Every figure that the results allow, name -> SVG; `palette` gives each method its colour."""
     import matplotlib  # here, because it is slow to import
+
     palette, drawn = palette or colours([result.method for result in scenario.results]), {}
     for draw in (difference, risk, costs, distribution, trajectory, break_even):
         with matplotlib.rc_context(STYLE | {"svg.hashsalt": f"{scenario.scenario} {draw.__name__}"}):
@@ -51,11 +52,13 @@ def _svg(figure) -> str:
 def _figure(scenario: ScenarioResults):
     """All figures of a scenario are of one height, which leaves each method a row."""
     from matplotlib.figure import Figure
+
     return Figure((WIDTH / 72, max(310, 27 * len(scenario.done) + 74) / 72), dpi=72)  # at this resolution a point is a pixel
 
 
 def _axes(figure, left: float = 58, right: float = 12, bottom: float = 44, top: float = 28):  # margins in pixels
     from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     width, height = figure.get_size_inches() * 72
     axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height))
     for axis, ticks in ((axes.xaxis, max(2, int((width - left - right) // 60))), (axes.yaxis, 5)):

@@ -277,7 +277,7 @@ def _row(scenario: ScenarioResults, result: Result, columns: list, palette: dict
         shade = f' class="{kind}" style="--strength:{25 if result.significant else 6}%"' if column.key == "difference" else ""
         span = f"<small>{_minus(span)}</small>" if span else ""
         cells.append(f'<td{shade} data-value="{key}">{_minus(column.text(result))}{span}</td>')
-    return f'<tr{" class=bound" * result.bound}>{"".join(cells)}</tr>'
+    return f"<tr{' class=bound' * result.bound}>{''.join(cells)}</tr>"
 
 
 def _figure(name: str, svg: str, scenario: ScenarioResults) -> str:

@@ -107,8 +107,7 @@ class _Sheet:
         rows = range(len(self.rows)) if rows is None else rows
         picked = [self.header.index(name) for name in columns]
         cells = [self.rows[row][index] for row in rows for index in picked]
-        return cells, lambda cell: (self.lines[rows[cell // len(columns)]],
-                                    columns[cell % len(columns)])
+        return cells, lambda cell: (self.lines[rows[cell // len(columns)]], columns[cell % len(columns)])
 
     def find(self, given, option, usual_names) -> str | None:
         """The column named by the caller, else the one with a usual name, else None."""
@@ -122,8 +121,7 @@ class _Sheet:
     def need(self, given, option, usual_names) -> str:
         name = self.find(given, option, usual_names)
         if name is None:
-            raise self.error(1, self.header[0], f"no {option} column found: pass {option}= "
-                                                 "or layout=")
+            raise self.error(1, self.header[0], f"no {option} column found: pass {option}= or layout=")
         return name
 
     def listed(self, given, option) -> list[str]:
@@ -153,7 +151,7 @@ def read_sheet(path) -> _Sheet:
         records.pop()
     if not records:
         raise ValueError(f"{path.name}, row 1, column 1: the file is empty")
-    sheet = _Sheet(path.name, records[0], records[1:], lines[1:len(records)])
+    sheet = _Sheet(path.name, records[0], records[1:], lines[1 : len(records)])
     _check_shape(sheet)
     return sheet
 

@@ -155,7 +155,9 @@ def _solve(design: np.ndarray, sales: np.ndarray, weights: np.ndarray, active: n
         normal = (leverage.T @ products).reshape(-1, FEATURES, FEATURES)
         right = (leverage * response).T @ design
         mask = active.T.astype(float)
-        normal = normal * mask[:, :, None] * mask[:, None, :] + np.eye(FEATURES) * (RIDGE * level[:, None, None] + (1 - mask)[:, :, None])
+        normal = normal * mask[:, :, None] * mask[:, None, :] + np.eye(FEATURES) * (
+            RIDGE * level[:, None, None] + (1 - mask)[:, :, None]
+        )
         coefficients = np.clip(np.linalg.solve(normal, (right * mask)[..., None])[..., 0].T, -15, 15)
     return coefficients, active
 

@@ -11,7 +11,9 @@ DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T]00:00:00)?", re.ASCII)
 YEAR_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
 NAMED_MONTH = re.compile(
     "(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:tember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)[-_ ]?(\d{4}|\d\d)", re.ASCII | re.IGNORECASE)
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)[-_ ]?(\d{4}|\d\d)",
+    re.ASCII | re.IGNORECASE,
+)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 NUMBERED = re.compile(r"((?:[a-z]+[-_]?)?)(\d{1,9})", re.ASCII | re.IGNORECASE)
 
@@ -35,8 +37,9 @@ def time_axis(sheet, labels, place, missing, series=None, items=()) -> Axis:
     if gaps.size and (missing == "refuse" or not np.isin(present, complete).all()):
         before, after = labels[first[gaps[0] - 1]], labels[first[gaps[0]]]
         absent = f"{_day(complete[gaps[0]])} is missing" if kind == "date" else "a gap"
-        raise sheet.error(*place(first[gaps[0]]), f"{after!r} follows {before!r}, more than the "
-                                                  f"smallest step between periods: {absent}")
+        raise sheet.error(
+            *place(first[gaps[0]]), f"{after!r} follows {before!r}, more than the smallest step between periods: {absent}"
+        )
     known = {position: labels[index] for position, index in zip(present.tolist(), first)}
     names = tuple(known.get(position) or _day(position) for position in complete.tolist())
     dates = complete.astype("datetime64[D]") if kind == "date" else None

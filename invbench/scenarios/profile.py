@@ -71,5 +71,3 @@ def create(
         cv,
     )
     return Profile(mean, cv, annual, weekly, trend, whole("scenario.items", items, low=1), distribution, noise)
-
-

@@ -14,17 +14,31 @@ from invbench.scenarios.periods import Axis, period_of, time_axis
 
 DATE_NAMES = ("date", "ds", "timestamp", "day", "week", "period")  # the first one found is taken
 VALUE_NAMES = ("value", "demand", "sales", "quantity", "qty", "units", "y")
-ID_NAMES = ("id", "item", "item_id", "product", "product_id", "sku", "store", "store_id", "site",
-            "unique_id", "series", "stockcode")
+ID_NAMES = (
+    "id",
+    "item",
+    "item_id",
+    "product",
+    "product_id",
+    "sku",
+    "store",
+    "store_id",
+    "site",
+    "unique_id",
+    "series",
+    "stockcode",
+)
 IN_STOCK_NAMES = ("in_stock", "instock", "available")
 PRICE_NAMES = ("price", "sell_price", "unit_price")
 CALENDAR_NAMES = re.compile(
     "weekday|wday|month|year|quarter|weekend|is_.*|.*holiday.*|.*closed.*|wind|clouds|rain|sunshine"
-    "|temperature|snow|humidity|promotion.*|event.*|snap.*")
-OPTIONS = {"wide": ("id", "in_stock_path"),
-           "long": ("date", "id", "value", "in_stock", "price", "calendar"),
-           "dates_down": ("date", "calendar", "items")}
-
+    "|temperature|snow|humidity|promotion.*|event.*|snap.*"
+)
+OPTIONS = {
+    "wide": ("id", "in_stock_path"),
+    "long": ("date", "id", "value", "in_stock", "price", "calendar"),
+    "dates_down": ("date", "calendar", "items"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,9 +56,21 @@ class Table:
     calendar: dict[str, np.ndarray]  # covariates, float64 or text [period]
 
 
-def read_table(path, *, layout="auto", date=None, id=None, value=None, in_stock=None, price=None,
-               calendar=None, items=None, in_stock_path=None, calendar_path=None,
-               missing="refuse") -> Table:
+def read_table(
+    path,
+    *,
+    layout="auto",
+    date=None,
+    id=None,
+    value=None,
+    in_stock=None,
+    price=None,
+    calendar=None,
+    items=None,
+    in_stock_path=None,
+    calendar_path=None,
+    missing="refuse",
+) -> Table:
     """Read sales from a .csv or .csv.gz.
 
     layout: "wide" (a row per item, ids first, then a column per period), "long" (a row per item
@@ -62,8 +88,16 @@ def read_table(path, *, layout="auto", date=None, id=None, value=None, in_stock=
     """
     if missing not in ("refuse", "zero"):
         raise ValueError(f"missing must be 'refuse' or 'zero', not {missing!r}")
-    given = {"date": date, "id": id, "value": value, "in_stock": in_stock, "price": price,
-             "calendar": calendar, "items": items, "in_stock_path": in_stock_path}
+    given = {
+        "date": date,
+        "id": id,
+        "value": value,
+        "in_stock": in_stock,
+        "price": price,
+        "calendar": calendar,
+        "items": items,
+        "in_stock_path": in_stock_path,
+    }
     given = {option: names for option, names in given.items() if names is not None}
     sheet = read_sheet(path)
     layout = _guess_layout(sheet, given) if layout == "auto" else layout
@@ -99,9 +133,16 @@ def _read_wide(sheet, given, missing) -> Table:
     if "in_stock_path" in given:
         available = _read_in_stock(given["in_stock_path"], labels, columns, items)
         in_stock = placed(available, axis.slots, shape, True)
-    return Table(items, {name: tuple(sheet.column(name)) for name in sheet.header[:start]},
-                 axis.labels, axis.dates, placed(sales.astype(np.float32), axis.slots, shape, 0),
-                 in_stock, None, {})
+    return Table(
+        items,
+        {name: tuple(sheet.column(name)) for name in sheet.header[:start]},
+        axis.labels,
+        axis.dates,
+        placed(sales.astype(np.float32), axis.slots, shape, 0),
+        in_stock,
+        None,
+        {},
+    )
 
 
 def _first_period(sheet) -> int:
@@ -109,8 +150,7 @@ def _first_period(sheet) -> int:
     header = sheet.header
     kinds = [None if name.isdigit() else (period_of(name) or [None])[0] for name in header]
     if kinds[-1] is None:
-        raise sheet.error(1, header[-1], "no period columns (the last header is not a period such "
-                                         "as 2024-12-31, d_1 or JAN96)")
+        raise sheet.error(1, header[-1], "no period columns (the last header is not a period such as 2024-12-31, d_1 or JAN96)")
     start = len(header)
     while start and kinds[start - 1] == kinds[-1]:
         start -= 1
@@ -143,8 +183,9 @@ def _item_names(sheet, columns, keys, lines) -> tuple[str, ...]:
         for column, text in zip(columns, key):
             other = spelled.setdefault((column, text.lstrip("0")), text)
             if other != text:
-                raise sheet.error(line, column, f"ids {other!r} and {text!r} differ only by "
-                                                "leading zeros: leading zeros of ids lost?")
+                raise sheet.error(
+                    line, column, f"ids {other!r} and {text!r} differ only by leading zeros: leading zeros of ids lost?"
+                )
     return tuple(first_line)
 
 
@@ -152,7 +193,7 @@ def _read_in_stock(path, labels, columns, items) -> np.ndarray:
     """bool [label, item] from a wide file that has the labels and items of the sales."""
     sheet = read_sheet(path)
     start = _first_period(sheet)
-    for own, label in zip_longest(sheet.header[start:start + len(labels)], labels):
+    for own, label in zip_longest(sheet.header[start : start + len(labels)], labels):
         if own != label:
             raise sheet.error(1, own or label, f"period {own!r} where the sales have {label!r}")
     for column in columns:
@@ -222,8 +263,7 @@ def _check_complete(sheet, date, axis, series, items) -> None:
     before = rows[axis.slots[rows] < slot]
     last = before[-1] if before.size else rows[0]
     cut = "" if found[item, slot:].any() else " nor later: the file looks truncated"
-    raise sheet.error(sheet.lines[last], date, f"item {items[item]!r} has no row for "
-                                               f"{axis.labels[slot]}{cut} {ACCEPT}")
+    raise sheet.error(sheet.lines[last], date, f"item {items[item]!r} has no row for {axis.labels[slot]}{cut} {ACCEPT}")
 
 
 def _long_calendar(sheet, given, taken, axis, missing) -> dict[str, np.ndarray]:
@@ -240,8 +280,9 @@ def _long_calendar(sheet, given, taken, axis, missing) -> dict[str, np.ndarray]:
             calendar[column] = covariate(sheet, column, first_rows, slots, axis, missing)
         elif "calendar" in given:
             row = differs[0]
-            raise sheet.error(sheet.lines[row], column, f"{str(cells[row])!r} where another item "
-                                                        f"has {str(expected[row])!r} on that date")
+            raise sheet.error(
+                sheet.lines[row], column, f"{str(cells[row])!r} where another item has {str(expected[row])!r} on that date"
+            )
     return calendar
 
 
@@ -258,10 +299,8 @@ def _read_dates_down(sheet, given, missing) -> Table:
     sales = numbers(sheet, *sheet.block(items), missing).reshape(-1, len(items))
     sales = placed(sales.astype(np.float32), axis.slots, (len(axis.labels), len(items)), 0)
     rows = range(len(sheet.rows))
-    covariates = {name: covariate(sheet, name, rows, axis.slots, axis, missing)
-                  for name in calendar if name not in items}
-    return Table(tuple(items), {"item": tuple(items)}, axis.labels, axis.dates, sales, None, None,
-                 covariates)
+    covariates = {name: covariate(sheet, name, rows, axis.slots, axis, missing) for name in calendar if name not in items}
+    return Table(tuple(items), {"item": tuple(items)}, axis.labels, axis.dates, sales, None, None, covariates)
 
 
 def _add_calendar(table, path, missing) -> Table:

@@ -196,6 +196,7 @@ def dynaplex_tool(n: int, periods: int, warm_up: int = 0) -> Tool:
     from dynaplex import PolicyComparer
     from dynaplex.modelling import DiscreteDist
     from dynaplex.models.lost_sales import BaseStockPolicy, LostSalesMDP
+
     demand = DiscreteDist.poisson(float(MEAN))
     model = LostSalesMDP(float(SHORTAGE), float(HOLDING), LEAD_TIME, demand, bound_order_size_to_max_system_inv=True)
     comparer = PolicyComparer(model, number_of_trajectories=n, workers=len(jax.devices()), warmup_time=warm_up, horizon=periods)
@@ -207,6 +208,7 @@ def stockpyl_tool(periods: int, **demand: Any) -> Tool:
     """One path, as it is slow, with backlog, as it has no lost sales. It orders after demand: its lead time is longer by one."""
     from stockpyl.sim import simulation
     from stockpyl.supply_chain_network import single_stage_system
+
     physics = dict(shipment_lead_time=LEAD_TIME + 1, policy_type="BS", base_stock_level=LEVEL)
     demand = demand or dict(demand_type="P", mean=MEAN)
     network = single_stage_system(holding_cost=HOLDING, stockout_cost=SHORTAGE, **physics, **demand)
