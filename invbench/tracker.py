@@ -68,7 +68,13 @@ class WeightsAndBiases(Tracker):
 
         self._wandb = wandb
         settings = wandb.Settings(
-            console="off", silent=True, disable_git=True, disable_code=True, x_disable_stats=True, x_disable_meta=True
+            console="off",
+            silent=True,
+            disable_git=True,
+            disable_code=True,
+            x_disable_stats=True,
+            x_disable_meta=True,
+            init_timeout=10,  # seconds: a network that does not answer must not hold up the run
         )
         home = folder.parent / "logs"
         home.mkdir(parents=True, exist_ok=True)

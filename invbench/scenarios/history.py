@@ -14,7 +14,10 @@ from invbench.types import Array
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """One real path of many series. It is no process: methods get a simulator that is fitted to what was observed."""
+    """One real path of many series. It is no process: methods get a simulator that is fitted to what was observed.
+
+    What is judged takes sales for demand, also where the shelf was empty: in-stock flags correct the fit alone.
+    """
 
     table: Table
     digest: str  # sha256 of the files, so that a result belongs to what was in them

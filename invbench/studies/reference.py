@@ -1,6 +1,7 @@
 """The reference system's two printed tables beside ours: the same demand, prices and initial stock, with closed books."""
 
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ the same lead time for every method, every unit ordered is paid for, and each me
 figure has an interval. A method that earns nothing in the reference because its orders never arrive is an ordinary method here.
 LSTM and DQN stand in the reference's tables alone until the learned methods are part of this benchmark.
 """
+WIDTH = 160  # columns of a table that no terminal limits
 COLUMNS = (
     "method category published_net_benefit net_benefit net_benefit_lower net_benefit_upper published_service_level fill_rate"
     " no_stockout published_operational_cost operational_cost revenue purchase holding shortage ordering implementation training"
@@ -45,10 +47,10 @@ class Reference:
             writer.writerows(rows)
         note = NOTE.format(paths=setting.evaluation.demand.shape[1])
         jobs.write(folder / "table.md", _markdown(rows) + "\n" + note)
-        console = Console(highlight=False)
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
         for title, columns in TABLES.items():
             console.print(_table(title, columns, rows))
-        console.print(note)
+        console.print(note, soft_wrap=True)
         return 0
 
 
@@ -57,8 +59,7 @@ TABLES = {
         "category": "",
         "published_net_benefit": "printed",
         "net_benefit": "ours",
-        "net_benefit_lower": "lower",
-        "net_benefit_upper": "upper",
+        "interval": "95 % interval",
         "published_roi_percent": "ROI % printed",
         "roi_percent": "ours",
         "published_service_level": "service printed",
@@ -119,6 +120,13 @@ def _printed(row: dict[str, str]) -> dict[str, Any]:
     return blank | found | {name: row.get(name, "") for name in ("method", "category", "source")}
 
 
+def _cell(row: dict[str, Any], column: str) -> str:
+    if column == "interval":
+        bounds = [row["net_benefit_lower"], row["net_benefit_upper"]]
+        return " … ".join(_text(bound) for bound in bounds) if "" not in bounds else ""
+    return _text(row[column])
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, int | float):
         return str(value)
@@ -128,7 +136,7 @@ def _text(value: Any) -> str:
 def _table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:
     table = Table("method", *columns.values(), title=title, title_justify="left")
     for row in rows:
-        table.add_row(row["method"], *(_text(row[column]) for column in columns))
+        table.add_row(row["method"], *(_cell(row, column) for column in columns))
     return table
 
 
@@ -136,6 +144,6 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
     parts = []
     for title, columns in TABLES.items():
         lines = ["| method | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
-        lines += [f"| {row['method']} | " + " | ".join(_text(row[column]) for column in columns) + " |" for row in rows]
+        lines += [f"| {row['method']} | " + " | ".join(_cell(row, column) for column in columns) + " |" for row in rows]
         parts.append(f"### {title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
