@@ -217,6 +217,6 @@ def _help() -> int:
     for group, choices in configs.groups().items():
         console.print(f"  [bold]{group}[/]  " + ", ".join(choices), soft_wrap=True)
     console.print(
-        "\nEverywhere: seed=S, outputs=DIR, name=NAME, evaluation.paths=N, evaluation.horizon=T, problem.information=known|history"
+        "\nEverywhere: seed=S outputs=DIR name=NAME evaluation.paths=N evaluation.horizon=T problem.information=known|history"
     )
     return 0

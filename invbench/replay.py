@@ -94,7 +94,8 @@ def drawn(
     blocks = -(-n // (size * len(jax.devices()))) * len(jax.devices())
     result = _drawn(
         system, policy.params, scenario, key, start, arguments,
-        static=_Static(policy, measure, False, _loop_free(system, policy, scenario.items, (2,))), blocks=blocks, size=size, horizon=horizon,
+        static=_Static(policy, measure, False, _loop_free(system, policy, scenario.items, (2,))),
+        blocks=blocks, size=size, horizon=horizon,
     )  # fmt: skip
     return jax.tree.map(lambda leaf: leaf[:n], result)
 

@@ -104,6 +104,12 @@ def levels(problem: Problem, key: Array) -> tuple[np.ndarray, np.ndarray]:
     return demand.mean((0, 1)), demand.std((0, 1))
 
 
+def highest_level(problem: Problem, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """[item] a generous upper bound on the levels worth ordering up to: twice lead-time demand and six deviations more."""
+    cover = problem.system.lead_time + 1
+    return 2 * cover * mean + 6 * np.sqrt(cover) * spread + 2
+
+
 def lot(problem: Problem, mean: np.ndarray) -> np.ndarray:
     """[item] a generous upper bound on what is worth ordering at once: four times the economic order quantity."""
     fixed, holding = (np.asarray(rate, float) for rate in (problem.cost.fixed_order, problem.cost.holding))

@@ -9,7 +9,7 @@ import numpy as np
 
 from invbench.formulas import stationary
 from invbench.problem import Problem
-from invbench.tuning import Budget, integers, levels, search
+from invbench.tuning import Budget, highest_level, integers, levels, search
 from invbench.types import Array, Observation, Policy
 
 
@@ -30,8 +30,7 @@ class BaseStock:
                 order_up_to,
             )
         mean, spread = levels(problem, key)
-        cover = problem.system.lead_time + 1
-        high = 2 * cover * mean + 6 * np.sqrt(cover) * spread + 2
+        high = highest_level(problem, mean, spread)
         template = Policy({}, order_up_to)
         found = search(
             problem, template, ("level",), np.zeros(1), high[None], integers(problem, key, 1), self.tuning, key, log

@@ -12,7 +12,7 @@ import numpy as np
 
 from invbench.formulas import stationary
 from invbench.problem import Problem
-from invbench.tuning import Budget, integers, levels, lot, search
+from invbench.tuning import Budget, highest_level, integers, levels, lot, search
 from invbench.types import Array, Observation, Policy
 
 
@@ -34,8 +34,7 @@ class ReorderLots:
                 reorder_lots,
             )
         mean, spread = levels(problem, key)
-        cover = problem.system.lead_time + 1
-        high = np.stack([2 * cover * mean + 6 * np.sqrt(cover) * spread + 2, lot(problem, mean)])
+        high = np.stack([highest_level(problem, mean, spread), lot(problem, mean)])
         whole = integers(problem, key, 2)
         smallest = np.where(whole[1], 1.0, 0.02 * mean)  # a lot of next to nothing is base-stock
         low = np.stack([-mean if problem.system.backlog else np.zeros_like(mean) - 1, smallest])
