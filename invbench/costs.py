@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from invbench.checks import number, require
 from invbench.types import Array, Flows
@@ -28,6 +27,39 @@ class Money(NamedTuple):
 
     @property
     def benefit(self) -> Array:
+        """Net benefit of operations: revenue + salvage - cost."""
+        return self.revenue + self.salvage - self.cost
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["price", "purchase", "holding", "shortage", "fixed_order", "salvage"],
+    meta_fields=[],
+)
+@dataclass(frozen=True, eq=False)
+class CostModel:
+    """Prices per unit ([] or [item]); linear in flows, so that it prices one period or the sum of many alike."""
+
+    price: Array | float  # money per unit sold
+    purchase: Array | float  # money per unit ordered
+    holding: Array | float  # money per unit on hand at the end of a period
+    shortage: Array | float  # money per unit lost, or owed at the end of a period
+    fixed_order: Array | float  # money per order placed
+    salvage: Array | float  # money per unit in stock at the end of the horizon
+
+    def charge(self, flows: Flows, last: Array | float = 0.0) -> Money:
+        """Money by component, of the shape of the flows; `last` is 1 in the last period, where stock is salvaged."""
+        return Money(
+            revenue=self.price * flows.sold,
+            salvage=self.salvage * flows.held * last,
+            holding=self.holding * flows.held,
+            shortage=self.shortage * (flows.lost + flows.backlog),
+            ordering=self.fixed_order * flows.placed,
+            purchase=self.purchase * flows.ordered,
+        )
+
+
+def benefit(self) -> Array:
         """Net benefit of operations: revenue + salvage - cost."""
         return self.revenue + self.salvage - self.cost
 
@@ -131,8 +163,3 @@ def _method_costs(family: str, figures: dict[str, float]) -> MethodCosts:
     field = f"cost.methods.{family}"
     require(sorted(figures) == sorted(FIELDS), field, "given as " + ", ".join(FIELDS), ", ".join(figures))
     return MethodCosts(**{name: number(f"{field}.{name}", figures[name], low=0) for name in FIELDS})
-
-
-def stack(money_by_component: Money) -> Array:
-    """[component, ...] in the order of `Money`."""
-    return jnp.stack(list(money_by_component))
