@@ -59,43 +59,6 @@ class CostModel:
         )
 
 
-def benefit(self) -> Array:
-        """Net benefit of operations: revenue + salvage - cost."""
-        return self.revenue + self.salvage - self.cost
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["price", "purchase", "holding", "shortage", "fixed_order", "salvage"],
-    meta_fields=[],
-)
-@dataclass(frozen=True, eq=False)
-class CostModel:
-    """Prices per unit ([] or [item]); linear in flows, so that it prices one period or the sum of many alike."""
-
-    price: Array | float  # money per unit sold
-    purchase: Array | float  # money per unit ordered
-    holding: Array | float  # money per unit on hand at the end of a period
-    shortage: Array | float  # money per unit lost, or owed at the end of a period
-    fixed_order: Array | float  # money per order placed
-    salvage: Array | float  # money per unit in stock at the end of the horizon
-
-    def charge(self, flows: Flows, last: Array | float = 0.0) -> Money:
-        """Money by component, of the shape of the flows; `last` is 1 in the last period, where stock is salvaged."""
-        return Money(
-            revenue=self.price * flows.sold,
-            salvage=self.salvage * flows.held * last,
-            holding=self.holding * flows.held,
-            shortage=self.shortage * (flows.lost + flows.backlog),
-            ordering=self.fixed_order * flows.placed,
-            purchase=self.purchase * flows.ordered,
-        )
-
-    def lot_charge(self, order: Array) -> Array:
-        """What an order of this size costs when it is placed."""
-        return self.purchase * order + self.fixed_order * (order > 0)
-
-
 def benefit(flows: Flows, last: Array, cost: CostModel) -> Array:
     """Net benefit of operations in one period [item]: the measure that tuning maximises."""
     return cost.charge(flows, last).benefit

@@ -122,7 +122,8 @@ def test_formulas_apply_to_backlog_and_independent_discrete_demand_alone():
 
 def test_formula_levels_are_those_of_every_item():
     setting = problem.create(
-        poisson.create(mean=5, items=3), single.create(lead_time=0, backlog=True, initial_stock=5), CostModel(0.0, 0.0, 1.0, 9.0, 64.0, 0.0),
+        poisson.create(mean=5, items=3), single.create(lead_time=0, backlog=True, initial_stock=5),
+        CostModel(0.0, 0.0, 1.0, 9.0, 64.0, 0.0),
         information="known", history=100, window=0, horizon=30, seed=0, evaluation_seed=0,
     )  # fmt: skip
     policy = s_S.ReorderUpTo(tuning=BUDGET, formula=True).fit(setting, jax.random.key(0), lambda *arguments: None)

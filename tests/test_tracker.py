@@ -62,7 +62,8 @@ def test_none_writes_nothing(tmp_path):
 
 
 def test_only_pictures_that_are_wanted_are_drawn():
-    assert [Careful(tracker).pictures for tracker in (none(), Files(), wandb(project="x", mode="disabled"))] == [False, False, True]
+    trackers = none(), Files(), wandb(project="x", mode="disabled")
+    assert [Careful(tracker).pictures for tracker in trackers] == [False, False, True]
 
 
 def test_an_unknown_mode_is_refused():
