@@ -166,7 +166,7 @@ def test_a_changed_config_under_one_name_is_refused_with_a_diff(tmp_path):
     "arguments",
     [
         ["name=../elsewhere"],
-        ["name=/tmp/elsewhere"],
+        ["name=/elsewhere"],
         ["-m", "method=eoq", "name=../elsewhere"],
         ["hydra.run.dir=../elsewhere"],
         ["-m", "method=eoq", "hydra.sweep.dir=../elsewhere"],
