@@ -33,6 +33,12 @@ def content(config: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in config.items() if name not in NOT_CONTENT}
 
 
+def elsewhere(override: str) -> bool:
+    """Whether an override says where and how jobs run, and not what they are."""
+    name = override.lstrip("+~").split("=")[0]
+    return name.split(".")[0] in NOT_CONTENT or name.startswith(("hydra.launcher", "hydra/launcher"))
+
+
 def slug(text: str) -> str:
     """Text as part of a folder name."""
     return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text).strip("-.") or "run"
@@ -97,11 +103,10 @@ def prepare(folder: Path, config: dict[str, Any], label: str) -> bool:
 
     label: what the job is called in its sweep (its overrides), so that a config that changed under the same name is seen.
     """
-    owner = folder.parent / INDEX / f"{digest(label)}.json"
-    before = read_json(owner)
-    if before is not None and before["folder"] != folder.name:
-        raise Refused(_changed(folder.parent, before["folder"], config))
-    write_json(owner, {"folder": folder.name, "label": label})
+    before = home(folder.parent, label)
+    if before is not None and before.name != folder.name:
+        raise Refused(_changed(folder.parent, before.name, config))
+    write_json(_owner(folder.parent, label), {"folder": folder.name, "label": label})
     if damage(folder) == "":
         return False
     if folder.exists():
@@ -109,6 +114,16 @@ def prepare(folder: Path, config: dict[str, Any], label: str) -> bool:
     folder.mkdir(parents=True)
     write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return True
+
+
+def _owner(sweep: Path, label: str) -> Path:
+    return sweep / INDEX / f"{digest(label)}.json"
+
+
+def home(sweep: Path, label: str) -> Path | None:
+    """The folder of the job that is called `label` in a sweep; None if it has not started."""
+    owner = read_json(_owner(sweep, label))
+    return None if owner is None else sweep / owner["folder"]
 
 
 def _changed(parent: Path, old: str, config: dict[str, Any]) -> str:

@@ -71,10 +71,15 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     if missing:
         raise Refused(f"{missing[0]} must be given, as in {missing[0]}=VALUE")
     plain = OmegaConf.to_container(config, resolve=True)
+    check_targets(plain)
+    return plain
+
+
+def check_targets(plain: dict[str, Any]) -> None:
+    """Refuse plain data that names code which is not ours, at any depth."""
     for name, value in jobs.flatten(plain):
         if name.split(".")[-1] == "_target_":
             check_target(name, value)
-    return plain
 
 
 def check_target(name: str, target: Any) -> None:
@@ -108,13 +113,8 @@ def place(config: DictConfig, plain: dict[str, Any]) -> tuple[Path, str]:
     if plain["study"] is not None:
         own = jobs.slug(f"{names['experiment'] or 'study'}-{jobs.digest(jobs.content(plain))}")
     parent = jobs.inside(Path(plain["outputs"]), plain["name"] or "runs")
-    label = ",".join(sorted(text for text in HydraConfig.get().overrides.task if not _elsewhere(text))) if sweep else ""
+    label = ",".join(sorted(text for text in HydraConfig.get().overrides.task if not jobs.elsewhere(text))) if sweep else ""
     return parent / own, label if sweep else (own if plain["name"] is None else "")
-
-
-def _elsewhere(override: str) -> bool:
-    """Whether an override says where results go, and not what they are."""
-    return override.lstrip("+~").split("=")[0].split(".")[0] in jobs.NOT_CONTENT
 
 
 def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:

@@ -25,15 +25,10 @@ def named(arguments: list[str]) -> tuple[list[str], Path, str]:
         if key in given:  # what the command line says replaces what the sweep file says
             arguments = [*arguments, f"~hydra.sweeper.params.{key}"]
     if name is None:
-        what = sorted(a for a in arguments if not a.startswith("-") and not _elsewhere(a))
+        what = sorted(a for a in arguments if not a.startswith("-") and not jobs.elsewhere(a))
         name = f"{jobs.slug(given.get('sweep', 'sweep'))}-{jobs.digest(what)}"
         arguments = [*arguments, f"name={name}"]
     return arguments, root, name
-
-
-def _elsewhere(argument: str) -> bool:
-    key = argument.lstrip("+~").split("=")[0]
-    return key.split(".")[0] in jobs.NOT_CONTENT or key.startswith("hydra.launcher") or key == "hydra/launcher"
 
 
 def _params(sweep: str | None) -> dict[str, str]:
@@ -53,7 +48,7 @@ def plan(arguments: list[str], folder: Path) -> list[str]:
     tasks = [text for text in texts if not text.lstrip("+~").startswith(("hydra.", "hydra/"))]
     overrides = OverridesParser.create().parse_overrides([*params, *tasks])
     combinations = [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
-    labels = [",".join(sorted(text for text in job if not _elsewhere(text))) for job in combinations]
+    labels = [",".join(sorted(text for text in job if not jobs.elsewhere(text))) for job in combinations]
     before = jobs.read_json(folder / PLAN)
     if before is not None and before["jobs"] != labels:
         raise Refused(
@@ -66,22 +61,24 @@ def plan(arguments: list[str], folder: Path) -> list[str]:
 
 def load(folder: Path, labels: list[str]) -> list[Job]:
     """The jobs of a sweep in order: finished, failed, or missing."""
-    return [job for label in labels if (job := _load(folder, label)) is not None]
+    return [_load(jobs.home(folder, label), label) for label in labels]
 
 
-def _load(folder: Path, label: str) -> Job | None:
-    owner = jobs.read_json(folder / jobs.INDEX / f"{jobs.digest(label)}.json")
-    if owner is None:
+def _load(home: Path | None, label: str) -> Job:
+    if home is None:
         return Job(_guess(label), "missing", "the job did not start", {}, {}, {})
-    home = folder / owner["folder"]
     config = yaml.safe_load((home / jobs.CONFIG).read_text()) if (home / jobs.CONFIG).exists() else _guess(label)
     wrong = jobs.damage(home) if home.exists() else "unfinished"
     if wrong:
         failed = jobs.read_json(home / jobs.FAILED)
         return Job(config, "failed" if failed else "missing", failed["error"] if failed else wrong, {}, {}, {})
-    return Job(
-        config, "done", "", jobs.read_json(home / "report.json"), _arrays(home / "values.npz"), _arrays(home / "trajectory.npz")
-    )
+    return _finished(home, config)
+
+
+def _finished(home: Path, config: dict[str, Any]) -> Job:
+    """A job whose files are all written."""
+    found = jobs.read_json(home / "report.json")
+    return Job(config, "done", "", found, _arrays(home / "values.npz"), _arrays(home / "trajectory.npz"))
 
 
 def _guess(label: str) -> dict[str, Any]:
@@ -117,12 +114,10 @@ def _write_timing(folder: Path, labels: list[str]) -> None:
     """Seconds by job: apart from the results, because they are never the same twice."""
     lines = ["job,fit,evaluate,compile,decision"]
     for label in labels:
-        owner = jobs.read_json(folder / jobs.INDEX / f"{jobs.digest(label)}.json")
-        timing = jobs.read_json(folder / owner["folder"] / "timing.json") if owner else None
+        home = jobs.home(folder, label)
+        timing = jobs.read_json(home / "timing.json") if home else None
         if timing:
-            lines.append(
-                ",".join([owner["folder"], *(f"{timing[name]:.6g}" for name in ("fit", "evaluate", "compile", "decision"))])
-            )
+            lines.append(",".join([home.name, *(f"{timing[name]:.6g}" for name in ("fit", "evaluate", "compile", "decision"))]))
     jobs.write(folder / "timing.csv", "\n".join(lines) + "\n")
 
 
@@ -154,8 +149,7 @@ def picture_of(folder: Path) -> Any:
     """One job as the figures show it, from the files in its folder."""
     from invbench.report.tables import ScenarioResults
 
-    config, found = yaml.safe_load((folder / jobs.CONFIG).read_text()), jobs.read_json(folder / "report.json")
-    job = Job(config, "done", "", found, _arrays(folder / "values.npz"), _arrays(folder / "trajectory.npz"))
+    job = _finished(folder, yaml.safe_load((folder / jobs.CONFIG).read_text()))
     scenario, best, rows = compare.table([job])[0]
     return ScenarioResults(scenario, best, tuple(_result(group, row) for group, row in rows), "")
 

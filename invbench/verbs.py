@@ -103,9 +103,7 @@ def rerun(arguments: list[str]) -> int:
     if jobs.damage(folder):
         raise Refused(f"{folder.name} is no finished job: {jobs.damage(folder)}")
     plain = yaml.safe_load((folder / jobs.CONFIG).read_text())
-    for name, value in jobs.flatten(plain):
-        if name.split(".")[-1] == "_target_":
-            run.check_target(name, value)
+    run.check_targets(plain)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".rerun-") as place:
         again = Path(place)
         run.work(plain, again, Careful(Tracker()))
