@@ -80,7 +80,12 @@ def read_json(path: Path) -> Any:
 def hashes(folder: Path) -> dict[str, str]:
     """sha256 of every result file in a job's folder, by name."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".") and path.name != DONE)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.name: hash_file(path) for path in files}
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def finish(folder: Path) -> None:
@@ -129,9 +134,8 @@ def home(sweep: Path, label: str) -> Path | None:
 def _changed(parent: Path, old: str, config: dict[str, Any]) -> str:
     path = parent / old / CONFIG
     before = yaml.safe_load(path.read_text()) if path.exists() else {}
-    return f"{parent.name} holds results of another config; give another name=, or delete it. What changed:\n" + diff(
-        content(before), content(config)
-    )
+    changed = diff(content(before), content(config)) or "not the config: the data files that it names"
+    return f"{parent.name} holds results of another config; give another name=, or delete it. What changed:\n{changed}"
 
 
 def diff(before: Any, now: Any) -> str:

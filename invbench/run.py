@@ -109,12 +109,17 @@ def place(config: DictConfig, plain: dict[str, Any]) -> tuple[Path, str]:
 
     sweep = HydraConfig.initialized() and HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN"
     names = plain["names"]
-    own = jobs.slug(f"{names['method']}-{names['scenario']}-{jobs.digest(jobs.content(plain))}")
-    if plain["study"] is not None:
-        own = jobs.slug(f"{names['experiment'] or 'study'}-{jobs.digest(jobs.content(plain))}")
+    title = f"{names['method']}-{names['scenario']}" if plain["study"] is None else names["experiment"] or "study"
+    own = jobs.slug(f"{title}-{jobs.digest(jobs.content(plain) | _data(plain['scenario']))}")
     parent = jobs.inside(Path(plain["outputs"]), plain["name"] or "runs")
     label = ",".join(sorted(text for text in HydraConfig.get().overrides.task if not jobs.elsewhere(text))) if sweep else ""
     return parent / own, label if sweep else (own if plain["name"] is None else "")
+
+
+def _data(scenario: dict[str, Any]) -> dict[str, str]:
+    """A hash of every data file that a scenario names: the same name with other data is another job."""
+    named = [value for name, value in scenario.items() if name.endswith("path") and value]
+    return {str(name): jobs.hash_file(Path(name)) for name in named if Path(name).is_file()}
 
 
 def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:

@@ -305,3 +305,20 @@ def test_a_launcher_that_runs_jobs_in_other_processes(swept, tmp_path):
     done = invbench(tmp_path, *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
     assert (written(done) / "table.csv").read_bytes() == (folder / "table.csv").read_bytes()
+
+
+def test_the_same_file_name_with_other_data_is_another_job(tmp_path):
+    def history(factor):
+        lines = [",".join(["id", *(f"d_{day}" for day in range(1, 101))])]
+        lines += [",".join([f"item{item}", *(str(factor * (1 + (day * item) % 5)) for day in range(100))]) for item in (1, 2)]
+        (tmp_path / "sales.csv").write_text("\n".join(lines) + "\n")
+
+    command = [*SMALL, "method=eoq", "scenario=history", "scenario.path=sales.csv"]
+    history(1)
+    first = written(invbench(tmp_path, *command))
+    assert written(invbench(tmp_path, *command)) == first
+    history(2)
+    second = written(invbench(tmp_path, *command))
+    assert second != first
+    sold = [json.loads((folder / "report.json").read_text())["revenue"]["mean"] for folder in (first, second)]
+    assert sold[1] > 1.5 * sold[0]
