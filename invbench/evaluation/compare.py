@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from invbench.costs import MethodCosts, Money
-from invbench.evaluation import breakeven, risk, statistics
+from invbench.evaluation import breakeven, statistics
 from invbench.jobs import content, flatten
 
 COLUMNS = (
@@ -151,17 +151,13 @@ def _row(group: Group, best: Group | None) -> dict[str, Any]:
     values = group.benefit
     operating = statistics.mean(values).scaled(group.scale)
     spent = group.costs.total(group.first["periods"])
-    over_paths = values.mean(0)
     row |= {"status": "done", "family": group.first["family"]}
     row |= _spread("operating_benefit", operating)
     row |= _spread("net_benefit", operating, -spent)
-    if group.first["interval_over"] == "path":
-        row |= {
-            "std": risk.spread(over_paths),
-            "risk_adjusted": risk.risk_adjusted(over_paths, group.first["risk_adjusted"]["aversion"]),
-        }
-        tail = risk.cvar(over_paths)
-        row |= _spread("cvar", tail) if tail else {}
+    for name in ("std", "risk_adjusted", "cvar"):  # of each seed's own paths: their mean would hide what one policy risks
+        row[name] = group.value(name)
+    if len(group.jobs) == 1:
+        row |= {f"cvar_{end}": group.first["cvar"].get(end) for end in ("lower", "upper")}
     for name in ("fill_rate", "ready_rate", "cycle_service", "no_stockout", "average_cost", "gap_to_clairvoyant", "turnover"):
         row[name] = group.value(name)
     return row | (_against(group, best) if best is not None and group is not best else {})
