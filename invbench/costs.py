@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from invbench.checks import number, require
 from invbench.types import Array, Flows
@@ -19,11 +20,12 @@ class Money(NamedTuple):
     shortage: Array
     ordering: Array
     purchase: Array
+    waste: Array | float = 0.0
 
     @property
     def cost(self) -> Array:
-        """What operations cost: holding + shortage + ordering + purchase."""
-        return self.holding + self.shortage + self.ordering + self.purchase
+        """What operations cost: holding + shortage + ordering + purchase + waste."""
+        return self.holding + self.shortage + self.ordering + self.purchase + self.waste
 
     @property
     def benefit(self) -> Array:
@@ -33,7 +35,7 @@ class Money(NamedTuple):
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["price", "purchase", "holding", "shortage", "fixed_order", "salvage"],
+    data_fields=["price", "purchase", "holding", "shortage", "fixed_order", "salvage", "waste", "expedite", "in_transit"],
     meta_fields=[],
 )
 @dataclass(frozen=True, eq=False)
@@ -46,16 +48,21 @@ class CostModel:
     shortage: Array | float  # money per unit lost, or owed at the end of a period
     fixed_order: Array | float  # money per order placed
     salvage: Array | float  # money per unit in stock at the end of the horizon
+    waste: Array | float = 0.0  # money per unit expired
+    expedite: Array | float = 0.0  # money per unit from the fast supplier, on top of purchase
+    in_transit: Array | float = 0.0  # money per unit on the way at the end of a period, where the system counts it
 
     def charge(self, flows: Flows, last: Array | float = 0.0) -> Money:
         """Money by component, of the shape of the flows; `last` is 1 in the last period, where stock is salvaged."""
+        holding, purchase = self.holding * flows.held, self.purchase * flows.ordered
         return Money(
             revenue=self.price * flows.sold,
             salvage=self.salvage * flows.held * last,
-            holding=self.holding * flows.held,
+            holding=holding if flows.in_transit is None else holding + self.in_transit * flows.in_transit,
             shortage=self.shortage * (flows.lost + flows.backlog),
             ordering=self.fixed_order * flows.placed,
-            purchase=self.purchase * flows.ordered,
+            purchase=purchase if flows.expedited is None else purchase + self.expedite * flows.expedited,
+            waste=self.waste * flows.expired,
         )
 
 
@@ -100,26 +107,39 @@ class Economics:
         return self.methods[family]
 
 
+Rate = float | list[float]
 FIELDS = ("implementation", "training", "inference", "maintenance")
 
 
 def create(
     *,
-    price: float,
-    purchase: float,
-    holding: float,
-    shortage: float,
-    fixed_order: float,
-    salvage: float,
+    price: Rate,
+    purchase: Rate,
+    holding: Rate,
+    shortage: Rate,
+    fixed_order: Rate,
+    salvage: Rate,
+    waste: Rate = 0.0,
+    expedite: Rate = 0.0,
+    in_transit: Rate = 0.0,
     methods: dict[str, dict[str, float]],
 ) -> Economics:
-    """Checked economics; every figure in money per unit (and period), as in `CostModel` and `MethodCosts`."""
+    """Checked economics; every figure in money per unit (and period), as in `CostModel` and `MethodCosts`.
+
+    A rate is one number, or a list with one for each item (in a serial system: each stage).
+    """
     given = dict(price=price, purchase=purchase, holding=holding, shortage=shortage, fixed_order=fixed_order, salvage=salvage)
-    rates = {name: number(f"cost.{name}", value, low=0) for name, value in given.items()}
-    require(
-        salvage <= purchase, "cost.salvage", f"<= cost.purchase ({purchase:g}), or stock would be bought to be salvaged", salvage
-    )
+    given |= dict(waste=waste, expedite=expedite, in_transit=in_transit)
+    rates = {name: _rate(f"cost.{name}", value) for name, value in given.items()}
+    affordable = np.all(np.asarray(salvage) <= np.asarray(purchase))
+    require(affordable, "cost.salvage", f"<= cost.purchase ({purchase}), or stock would be bought to be salvaged", salvage)
     return Economics(CostModel(**rates), {family: _method_costs(family, figures) for family, figures in methods.items()})
+
+
+def _rate(field: str, value: Rate) -> float | np.ndarray:
+    if not isinstance(value, list | tuple):
+        return number(field, value, low=0)
+    return np.asarray([number(f"{field}[{i}]", rate, low=0) for i, rate in enumerate(value)], np.float32)
 
 
 def _method_costs(family: str, figures: dict[str, float]) -> MethodCosts:

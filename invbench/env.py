@@ -5,6 +5,7 @@ settings of `textbook`. Nothing else imports it, because gymnax takes seconds to
 """
 
 import copy
+import math
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from invbench.scenarios.base import Scenario
 from invbench.scenarios.profile import WEEK, YEAR
 from invbench.types import Array, State
 
-FEATURES = ("on_hand", "pipeline", "position", "history", "calendar")
+FEATURES = ("on_hand", "pipeline", "position", "history", "calendar", "ages")
 
 
 @struct.dataclass
@@ -46,7 +47,7 @@ class EnvParams(environment.EnvParams):
     scenario: Scenario
     system: Any
     cost: CostModel
-    max_order: Array  # [item] units, the upper end of continuous actions
+    max_order: Array  # [action] units, the upper end of continuous actions
     order_grid: Array | None  # [action] units that a discrete action orders; None where actions are continuous
     start: Array  # [] int32, absolute number of the first period
 
@@ -55,13 +56,15 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
     """One step is one period: the agent has observed, it orders, demand comes, and the period is charged.
 
     Action: the order [item] in units, continuous and clipped to 0 … `max_order`; or, with `order_grid` (one item only), the
-    index of an order quantity. The system then admits the order as it does for any policy.
+    index of an order quantity. With two suppliers it is [2 x item], the regular one first; in a serial system there is one for
+    each stage. The system then admits the order as it does for any policy.
 
     Observation: one float32 vector of the `features`, in the order given; in units, but for the calendar:
         on_hand    [item] net stock after this period's receipt
         pipeline   [max(lead_time - 1, 0), item] outstanding orders, the next to arrive first
         position   [item] inventory position
         history    [window, item] what was seen of demand, oldest first (not among the default features)
+        ages       [life, item] on hand by remaining life (perishable systems only)
         calendar   [4] sine and cosine of the week (7 periods), sine and cosine of the year (365.25 periods)
 
     Reward: net benefit of operations of the period, summed over items, in money; in the last period with salvage.
@@ -84,10 +87,14 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
         self.horizon, self.window = whole("environment.horizon", horizon, low=1), whole("environment.window", window)
         self.items = scenario.items
         self.features = tuple(choice("environment.features", feature, FEATURES) for feature in features)
+        require(
+            "ages" not in features or hasattr(system, "life"), "environment.features", "without ages where stock keeps", features
+        )
         require(len(features) > 0, "environment.features", "one or more of " + ", ".join(FEATURES), features)
         require(system.initial_stock is not None, "system.initial_stock", "a number of units", None)
-        most, grid = _checked_actions(max_order, order_grid, self.items)
-        self.discrete, self.num_actions = grid is not None, self.items if grid is None else len(grid)
+        self.order_shape = tuple(system.order_shape(self.items))
+        most, grid = _checked_actions(max_order, order_grid, math.prod(self.order_shape))
+        self.discrete, self.num_actions = grid is not None, len(most) if grid is None else len(grid)
         params = EnvParams(
             scenario=scenario, system=system, cost=cost, max_order=most, order_grid=grid,
             start=whole("environment.start", start), max_steps_in_episode=self.horizon,
@@ -95,7 +102,7 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
         self.default_params = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.result_type(leaf)), params)  # one kind, one compile
 
     def _static(self) -> tuple:
-        sizes = (self.horizon, self.window, self.items, self.num_actions)
+        sizes = (self.horizon, self.window, self.items, self.num_actions, self.order_shape)
         return *sizes, self.features, self.discrete, self._transition_gradients_enabled
 
     def __hash__(self) -> int:
@@ -115,8 +122,12 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
         """Box(0, max_order, [item]) in units, or Discrete(number of order quantities)."""
         if self.discrete:
             return spaces.Discrete(self.num_actions)
-        ends = (self.items,) if self.items > 1 else ()  # one bound must be a scalar, or gymnax makes no gymnasium space of it
-        return spaces.Box(jnp.zeros(ends), (params or self.default_params).max_order.reshape(ends), (self.items,), jnp.float32)
+        ends = (
+            (self.num_actions,) if self.num_actions > 1 else ()
+        )  # one bound must be a scalar, or gymnax makes no gymnasium space of it
+        return spaces.Box(
+            jnp.zeros(ends), (params or self.default_params).max_order.reshape(ends), (self.num_actions,), jnp.float32
+        )
 
     def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
         """An unbounded Box of the observation vector."""
@@ -158,10 +169,11 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
         return observation, after, money.benefit.sum(), self.is_terminated(after, params), information
 
     def order(self, action: Array, params: EnvParams) -> Array:
-        """[item] units that an action asks for."""
+        """[item] units that an action asks for ([2, item] from two suppliers)."""
         if self.discrete:
             return params.order_grid[jnp.reshape(action, (1,))]
-        return jnp.clip(jnp.reshape(jnp.asarray(action, jnp.float32), (self.items,)), 0, params.max_order)
+        asked = jnp.reshape(jnp.asarray(action, jnp.float32), (self.num_actions,))
+        return jnp.clip(asked, 0, params.max_order).reshape(self.order_shape)
 
     def observe(self, key: Array, state: EnvState, action: Array | None, params: EnvParams) -> Array:
         """The observation vector; see the class. Neither `key` nor `action` is used."""
@@ -215,16 +227,16 @@ def _space(part: Any) -> spaces.Box | spaces.Dict:
     return spaces.Dict({name: _space(field) for name, field in fields.items() if field is not None})
 
 
-def _checked_actions(max_order: Any, order_grid: list[float] | None, items: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """The highest order [item], and the order quantities [action] or None."""
+def _checked_actions(max_order: Any, order_grid: list[float] | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The highest order [action], and the order quantities [action] or None; count: orders of one period."""
     require((max_order is None) != (order_grid is None), "environment.max_order", "given, or else order_grid", max_order)
     if order_grid is not None:
-        require(items == 1, "environment.order_grid", f"left out where there are {items} items", order_grid)
+        require(count == 1, "environment.order_grid", f"left out where there are {count} items", order_grid)
         grid = np.asarray([number("environment.order_grid", quantity, low=0) for quantity in order_grid], np.float32)
         require(grid.any(), "environment.order_grid", "a list with a quantity > 0", order_grid)
         return grid.max(keepdims=True), grid
-    most = list(max_order) if np.ndim(max_order) else [max_order] * items
-    require(len(most) == items, "environment.max_order", f"one number, or one for each of {items} items", max_order)
+    most = list(max_order) if np.ndim(max_order) else [max_order] * count
+    require(len(most) == count, "environment.max_order", f"one number, or one for each of {count} items", max_order)
     return np.asarray([number("environment.max_order", amount, low=0, above=True) for amount in most], np.float32), None
 
 
@@ -237,7 +249,8 @@ def from_problem(problem: Problem, *, max_order: float | list[float] | None = No
     if max_order is None and settings.get("order_grid") is None:
         demand = problem.outlook(root(problem.seed, "highest demand"), 256)
         spans = np.lib.stride_tricks.sliding_window_view(demand, problem.system.lead_time + 1, axis=0)
-        max_order = np.maximum(np.ceil(spans.sum(-1).max((0, 1))), 1)
+        most = np.maximum(np.ceil(spans.sum(-1).max((0, 1))), 1)
+        max_order = np.broadcast_to(most, problem.system.order_shape(problem.items)).ravel().tolist()
     sizes = dict(horizon=problem.horizon, start=problem.start, window=problem.window)
     return Inventory(problem.scenario, problem.system, problem.cost, max_order=max_order, **sizes, **settings)
 
@@ -258,9 +271,10 @@ def textbook(*, backlog: bool, mean: float = 5.0, lead_time: int = 4, shortage: 
 
 def register() -> None:
     """Make the ids known to gymnax, unless they are."""
-    for name, backlog in (("InventoryLostSales-v0", False), ("InventoryBacklog-v0", True)):
+    games = {"InventoryLostSales-v0": partial(textbook, backlog=False), "InventoryBacklog-v0": partial(textbook, backlog=True)}
+    for name, make in games.items():
         if name not in gymnax.registered_envs:
-            gymnax.register(name, partial(textbook, backlog=backlog))
+            gymnax.register(name, make)
 
 
 register()
@@ -296,5 +310,9 @@ class GymnasiumEnv(gymnasium.Env):
         moved = self._game.step(self._key, self._state, action, self._params)
         reward, terminated, truncated, information = jax.device_get(moved[2:])
         self._state = None if truncated else moved[1]  # of the episode that gymnax has begun, nothing is used
-        happened = {part: information[part]._asdict() for part in ("flows", "money")}
+        happened = {part: _given(information[part]) for part in ("flows", "money")}
         return np.array(information["final_observation"]), float(reward), bool(terminated), bool(truncated), happened
+
+
+def _given(record: Any) -> dict[str, np.ndarray]:
+    return {name: value for name, value in record._asdict().items() if value is not None}

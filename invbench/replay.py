@@ -181,14 +181,28 @@ def _loop_free(system, policy: Policy, items: int, lanes: tuple[int, ...]) -> bo
         return False
     leaves, structure = jax.tree.flatten(policy.params)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-    return _loops(policy.apply, policy.window, structure, shapes, (*lanes, items), system.lead_time) is False
+    return not _loops(policy.apply, policy.window, structure, shapes, (*lanes, items), _Sized(system))
+
+
+class _Sized:
+    """A system by the sizes of its parts alone."""
+
+    def __init__(self, system):
+        leaves, structure = jax.tree.flatten(system)
+        self.system, self.sizes = system, (structure, tuple(jnp.shape(leaf) for leaf in leaves))
+
+    def __hash__(self) -> int:
+        return hash(self.sizes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sized) and self.sizes == other.sizes
 
 
 @lru_cache(maxsize=256)
-def _loops(apply: Callable, window: int, structure: Any, shapes: tuple, lanes: tuple[int, ...], lead_time: int) -> bool:
-    block = lambda *front: jax.ShapeDtypeStruct((*front, *lanes), jnp.float32)  # noqa: E731
-    time = jax.ShapeDtypeStruct((), jnp.int32)
-    observation = Observation(block(), block(), block(max(lead_time - 1, 0)), block(window), time)
+def _loops(apply: Callable, window: int, structure: Any, shapes: tuple, lanes: tuple[int, ...], sized: "_Sized") -> bool:
+    before = jax.ShapeDtypeStruct((window, *lanes), jnp.float32)
+    observe = lambda system, before: system.observe(system.initial(before, 0, window))  # noqa: E731
+    observation = jax.eval_shape(observe, sized.system, before)
     params = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes])
     return "while" in jax.jit(apply).lower(params, observation, None).as_text()
 
@@ -310,7 +324,9 @@ def _decide(static, params, observation, keys):
     """The orders of a block of paths."""
     if static.elementwise:
         return static.apply(params, observation, None)
-    axes = Observation(on_hand=0, position=0, pipeline=1, ring=1, time=None)
+    aged = None if observation.ages is None else 1
+    axes = Observation(on_hand=0, position=0, pipeline=1, ring=1, time=None, ages=aged)
     own = jax.tree.map(lambda leaf: leaf.ndim - 2, params) if static.per_path else None
     today = None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, observation.time))(keys)
-    return jax.vmap(static.apply, in_axes=(own, axes, None if keys is None else 0))(params, observation, today)
+    orders = jax.vmap(static.apply, in_axes=(own, axes, None if keys is None else 0))(params, observation, today)
+    return jnp.moveaxis(orders, 0, -2)  # [supplier, n, item], where an order is [supplier, item]

@@ -33,6 +33,7 @@ class Observation(NamedTuple):
     pipeline: Array  # [max(lead_time - 1, 0), item] outstanding orders, the next to arrive first
     ring: Array  # [window, item] what was seen of demand, as it is stored: slot time % window is the oldest
     time: Array  # [] int32
+    ages: Array | None = None  # [life, item] on hand by remaining life, the oldest first; None where stock keeps
 
     @property
     def history(self) -> Array:
@@ -69,6 +70,8 @@ class Flows(NamedTuple):
     backlog: Array  # owed at the end of the period
     held: Array  # on hand at the end of the period
     expired: Array
+    expedited: Array | None = None  # of what was ordered, from the fast supplier; None where there is one supplier
+    in_transit: Array | None = None  # on the way to the item at the end of the period; None where it is not charged
 
 
 class Paths(NamedTuple):
@@ -81,7 +84,7 @@ class Paths(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """Data plus a named function: `apply(params, observation, key) -> order [item]`.
+    """Data plus a named function: `apply(params, observation, key) -> order [item]` ([supplier, item] where there are two).
 
     `apply` is a module-level function, so that equal shapes compile once. `key` is None unless `random`. An `elementwise`
     policy treats every item by itself and takes a block of paths as it is: the last axis of every leaf of its params is

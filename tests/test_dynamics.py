@@ -225,7 +225,7 @@ def test_units_balance(run):
         assert not flows.backlog.any()
     np.testing.assert_array_equal(states.on_hand, flows.held - flows.backlog)
     np.testing.assert_array_equal(states.position, np.asarray(states.on_hand) + on_order(flows))
-    assert min(value.min() for value in flows) >= 0 and pipeline.min(initial=0) >= 0
+    assert min(value.min() for value in jax.tree.leaves(flows)) >= 0 and pipeline.min(initial=0) >= 0
     assert (flows.held <= system.capacity).all() and (np.asarray(states.position) <= system.capacity).all()
     assert (flows.held * flows.backlog == 0).all()
 

@@ -71,6 +71,18 @@ class Single:
         arrives = jnp.expand_dims(age, range(1, state.pipeline.ndim)) >= jnp.asarray(delay)[..., None]
         return jnp.where(arrives, state.pipeline, 0).sum(0), jnp.where(arrives, 0, state.pipeline)
 
+    def settle(self, state: State) -> State:
+        """The same state with what is due on hand already: as it was observed, where the lead time is fixed."""
+        received, pipeline = self.arrive(state, None)
+        if self.lead_time:
+            nothing = jnp.zeros_like(received)
+            pipeline = lax.dynamic_update_index_in_dim(pipeline, nothing, state.time % self.lead_time, 0)
+        return state._replace(on_hand=state.on_hand + received, pipeline=pipeline)
+
+    def order_shape(self, items: int) -> tuple[int, ...]:
+        """The shape of an order of one path."""
+        return (items,)
+
     def admit(self, position: Array, order: Array) -> Array:
         """The order that the system accepts [item] when `order` is asked for at inventory position `position`."""
         order = jnp.maximum(order, 0)
