@@ -128,6 +128,8 @@ def create(
     seed, evaluation_seed = whole("seed", seed), whole("evaluation.seed", evaluation_seed)
     is_data = hasattr(scenario, "held_out")
     require(not is_data or information != "known", "problem.information", "history where demand is data", information)
+    if hasattr(system, "lead_times") and not is_data:
+        require(scenario.items == 1, "scenario.items", "1 in a serial system", scenario.items)
     truth = judged_on or scenario
     common = dict(cost=cost, horizon=horizon, window=window, seed=seed, judged_on=truth, evaluation_seed=evaluation_seed)
     if not is_data and information != "history":
@@ -151,6 +153,8 @@ def _stocked(problem: Problem) -> Any:
     if system.initial_stock is not None:
         return system
     first = problem.outlook(root(0, "initial stock"), 512)[problem.window :][: system.lead_time + 1]
+    if hasattr(system, "lead_times"):  # each stage: of its own lead time and one period
+        first = np.stack([first[: lead_time + 1, :, 0].sum(0, keepdims=True) for lead_time in system.lead_times], -1)
     stock = np.round(first.mean(1).sum(0)).astype(np.float32)
     return replace(system, initial_stock=stock if system.capacity is None else np.minimum(stock, system.capacity))
 

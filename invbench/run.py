@@ -148,6 +148,9 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
         for name, value in heard.items()
         if name.startswith("forecast/")
     } or None
+    optimum = {name.split("/")[1]: value for name, value in heard.items() if name.startswith("optimum/")}
+    timing |= {"optimum": optimum.pop("seconds")} if optimum else {}
+    document["optimum"] = optimum or None
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
     np.savez(folder / "values.npz", benefit=judged.benefit, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
@@ -218,7 +221,7 @@ def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str,
         horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], judged_on=shifted,
     )  # fmt: skip
     paths = made.evaluation_paths(problem.whole("evaluation.paths", evaluation["paths"], low=2))
-    if evaluation["bound"] is None:
+    if evaluation["bound"] is None or not build(evaluation["bound"]).covers(made):
         return Setting(made, economics, paths, None, True)
     plan = build(evaluation["bound"]).plan(made, paths)
     return Setting(made, economics, paths, np.asarray(plan.bound, np.float64), plan.exact)

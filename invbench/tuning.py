@@ -51,7 +51,7 @@ def search(
     count = max(64, min(budget.paths, PATH_VALUES // problem.items))
     paths = problem.training_paths(key, count)
     low, high = (np.broadcast_to(bound, (len(names), problem.items)).astype(float) for bound in (low, high))
-    side = max(4, int(budget.candidates ** (1 / len(names))))
+    side = max(4, int(budget.candidates ** (1 / len(names)) + 1e-9))
     reach, best, value = (high - low) / 2, None, None
     lower, upper = low, high
     for step in range(budget.rounds):

@@ -35,9 +35,19 @@ def show(folder: Path) -> None:
     for name, text in SHOWN.items():
         if name in report:
             table.add_row(text, *_cells(report[name]))
+    if report.get("optimum"):
+        table.add_row(*_optimum(report["optimum"], jobs.read_json(folder / "timing.json")["optimum"]))
     if report["parameters"]:
         table.add_row("parameters", ", ".join(f"{name} {_short(value)}" for name, value in report["parameters"].items()), "")
     Console(highlight=False).print(table)
+
+
+def _optimum(found: dict[str, float], seconds: float) -> tuple[str, str, str]:
+    """The optimum that was computed, its bracket, and what it took."""
+    kind = "discounted" if found["discount"] < 1 else "" if "periods" in found else "per period"
+    kind = f"{kind}, over the horizon".strip(", ") if "periods" in found else kind
+    bracket = f"{found['lower']:,.9g} … {found['upper']:,.9g} (proved)"
+    return f"optimal cost {kind}\n{found['states']:,.0f} states, {seconds:.1f} s", f"{found['value']:,.6g}", bracket
 
 
 def _cells(figure: dict[str, Any]) -> tuple[str, str]:

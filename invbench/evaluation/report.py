@@ -72,18 +72,20 @@ def _count(flows: Flows, cost: CostModel) -> tuple[Money, dict[str, Array]]:
     money = jax.tree.map(partial(jnp.sum, axis=1), cost.charge(flows, last))
     short, arrives = flows.missed > 0, flows.received > 0
     cycles, short_cycles = _cycles(short, arrives)
+    # in a chain only the first stage has customers, so that it alone has a service
+    served = 1.0 if flows.in_transit is None else (jnp.arange(flows.demand.shape[-1]) == 0).astype(jnp.float32)
     sums = {
         "demand": flows.demand,
         "met": flows.demand - flows.missed,
         "sold": flows.sold,
         "held": flows.held,
         "orders": flows.placed,
-        "ready": flows.held > 0,
-        "no_stockout": ~short,
-        "periods": jnp.ones_like(flows.demand),
+        "ready": (flows.held > 0) * served,
+        "no_stockout": ~short * served,
+        "periods": jnp.ones_like(flows.demand) * served,
     }
     sums = {name: jnp.sum(value.astype(jnp.float32), axis=1) for name, value in sums.items()}
-    return money, {**sums, "cycles": cycles, "good_cycles": cycles - short_cycles}
+    return money, {**sums, "cycles": cycles * served, "good_cycles": (cycles - short_cycles) * served}
 
 
 def _cycles(short: Array, arrives: Array) -> tuple[Array, Array]:

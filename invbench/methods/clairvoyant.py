@@ -45,6 +45,10 @@ class Clairvoyant:
     family: ClassVar[str] = "bound"
     knows_paths: ClassVar[bool] = True  # it is given the paths to judge on: `plan` instead of `fit`
 
+    def covers(self, problem) -> bool:
+        """Whether this bound is known for the problem's system."""
+        return isinstance(problem.system, Single)
+
     def plan(self, problem, paths: Paths) -> Plan:
         """Orders and bound for every path. Raises ValueError if the system is not a `Single` one."""
         system = problem.system

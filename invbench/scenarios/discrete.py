@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from invbench.checks import whole
+from invbench.checks import number, require, whole
 from invbench.scenarios.base import DiscreteScenario, cut, thresholds
 from invbench.types import Array
 
@@ -40,3 +40,13 @@ def from_pmf(pmf: np.ndarray, items: int) -> Discrete:
     pmf = cut(np.asarray(pmf, np.float64))
     first, ladder = thresholds(pmf)
     return Discrete(first, ladder, whole("scenario.items", items, low=1), _Mass(pmf))
+
+
+def create(*, probabilities: list[float], items: int) -> Discrete:
+    """Independent demand with the given probabilities of 0, 1, 2, … units per period; they sum to 1."""
+    field = "scenario.probabilities"
+    require(isinstance(probabilities, list | tuple), field, "a list of probabilities", probabilities)
+    chances = [number(f"{field}[{k}]", chance, low=0, high=1) for k, chance in enumerate(probabilities)]
+    require(abs(sum(chances) - 1) < 1e-6, field, "probabilities that sum to 1", probabilities)
+    require(sum(chances[1:]) > 0, field, "probabilities that leave some to demand above 0", probabilities)
+    return from_pmf(np.asarray(chances), items)
