@@ -1,0 +1,1 @@
+"""Exact answers on finite state spaces: value iteration, and policies as Markov chains, straight over the dynamics."""

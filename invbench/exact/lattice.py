@@ -1,0 +1,248 @@
+"""What a dynamic programme walks on: stock and outstanding orders within bounds, tabulated through the system's own transition.
+
+Demand touches the stock alone; orders on their way only move up. So a state is the stock after receipt with the orders that
+arrive later, and all that must be tabulated is the stock's part: what each demand leaves over, and how that joins the next
+receipt. Everything here is NumPy in float64, made once.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.checks import require
+from invbench.dynamics.dual_source import DualSource
+from invbench.dynamics.perishable import Perishable
+from invbench.dynamics.single import Single
+from invbench.exact import bounds
+from invbench.problem import Problem
+
+OUTSIDE = -1
+SMALL = 200_000  # states
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Tables of one period; see the module. `after` numbers the stock that meets demand, `left` what remains of it.
+
+    With lead time 0 and in the reduction to the inventory position there is nothing on the way: a state is what is left,
+    and the order joins it at once. Otherwise a state is the stock after receipt with `waiting` outstanding orders.
+    """
+
+    left: np.ndarray  # [after, demand] int32, what is left
+    join: np.ndarray  # [left, order] int32, the stock after a receipt of so much; OUTSIDE where that is out of bounds
+    money: np.ndarray  # [deep + after, demand] cost of a period, less revenue; without what orders cost
+    final: np.ndarray  # [deep + after, demand] the same in the last period, where stock is salvaged
+    orders: np.ndarray  # [order] units that can be ordered, 0 first
+    order_cost: np.ndarray  # [order] money
+    at_once: bool  # the order joins what is left
+    waiting: int  # outstanding orders in the state
+    position: np.ndarray  # [after] units, for the bound on the position
+    highest: float  # states above this position are left out
+    shape: tuple[int, ...]  # of the table that the policy looks up: axes of the stock, and of the orders on the way
+    low: int  # units at the first index of the stock (single stock: may be below zero)
+    rush: np.ndarray | None = None  # [after, order] int32, the stock after an expedited order of so much; dual source alone
+    rush_cost: np.ndarray | None = None  # [order] money
+    lag: int = 0  # periods between a decision and the cost that it is charged (the reduction to the position)
+    deep: int = 0  # positions below the lowest that `money` has, for the demand of `lag` periods
+    proved: bool = True  # the bounds leave no optimal policy out; else they are checked by what the policy reaches
+
+    def cost(self, ahead: np.ndarray, discount: float, last: bool = False) -> np.ndarray:
+        """[after] expected money that a decision is charged; ahead: [lag + 1, demand] probabilities from its period on."""
+        now = (self.final if last else self.money) @ ahead[-1]
+        gone = np.ones(1)
+        for pmf in ahead[:-1]:
+            gone = np.convolve(gone, pmf)
+        return discount**self.lag * np.convolve(now, gone)[self.deep : self.deep + len(self.left)]
+
+    @property
+    def states(self) -> int:
+        """How many there are, those out of bounds included."""
+        base = self.join.shape[0] if self.at_once else self.left.shape[0]
+        return base * len(self.orders) ** self.waiting
+
+
+def build(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+    """The lattice of a problem. periods: [period, support] probability of demand; size: factor on bounds without proof.
+
+    Raises ValueError in one sentence where the problem is not one for exact methods.
+    """
+    system = problem.system
+    makers = {Single: _single, DualSource: _dual, Perishable: _perishable}
+    kinds = "lost_sales, backlog, dual_source or perishable"
+    require(type(system) in makers, "system", f"one of {kinds} for an exact method", type(system).__name__)
+    fixed = getattr(system, "lead_time_distribution", None) is None
+    require(fixed, "system.lead_time_distribution", "null for an exact method (a fixed lead time)", "a distribution")
+    for name in ("holding", "shortage", "fixed_order", "purchase", "price"):
+        rate = getattr(problem.cost, name)
+        require(np.ndim(rate) == 0, f"cost.{name}", "one number for an exact method", rate)
+    return makers[type(system)](alike(problem), size, periods)
+
+
+def alike(problem: Problem) -> Problem:
+    """The problem with one initial stock for all items: the largest."""
+    stock = problem.system.initial_stock
+    return replace(problem, system=replace(problem.system, initial_stock=0.0 if stock is None else float(np.max(stock))))
+
+
+def _single(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+    return _position(problem, size, periods) if problem.system.backlog else _lost_sales(problem, size, periods)
+
+
+def _lost_sales(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+    """On hand 0 … highest, orders 0 … the newsvendor's quantity (Morton 1969, Management Science 15; see `bounds`)."""
+    system, demand = problem.system, np.arange(periods.shape[1])
+    found = bounds.lost_sales(problem, periods, size)
+    most, highest = found.order, found.position
+    if system.capacity is not None:
+        highest = min(highest, int(system.capacity))
+    at_once = system.lead_time == 0
+    waiting = 0 if at_once else system.lead_time - 1
+    orders, stock = _rounded(_orders(system, min(most, highest)), highest, waiting)
+    flows, after = _meet(system, stock[:, None], demand)
+    receipt = stock[:, None] + orders
+    return Lattice(
+        left=after.on_hand.astype(np.int32), join=_within(receipt, stock[-1]), **_charged(problem, flows),
+        orders=orders, order_cost=_order_cost(problem, orders), at_once=at_once, waiting=waiting,
+        position=stock, highest=highest, shape=(len(stock), *(len(orders),) * waiting), low=0, proved=found.proved,
+    )  # fmt: skip
+
+
+def _position(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+    """Backlog: the inventory position is all of the state, and what is decided now is charged a lead time later.
+
+    Demand of the lead time is convolved in by the caller, period by period (`lag`), so the tables are those of lead time 0.
+    """
+    system, demand = problem.system, np.arange(periods.shape[1])
+    found = bounds.backlog(problem, periods, size)
+    low, high = found.lowest, found.position
+    if system.capacity is not None:
+        high = min(high, int(system.capacity))
+    position, deep = np.arange(low, high + 1), system.lead_time * (len(demand) - 1)
+    flows, _ = _meet(replace(system, lead_time=0), np.arange(low - deep, high + 1)[:, None], demand)
+    orders = _orders(system, min(found.order, high - low))
+    return Lattice(
+        left=np.maximum(position[:, None] - demand - low, 0).astype(np.int32),
+        join=_within(position[:, None] - low + orders, high - low),
+        **_charged(problem, flows), orders=orders, order_cost=_order_cost(problem, orders), at_once=True, waiting=0,
+        position=position, highest=high, shape=(len(position),), low=low, lag=system.lead_time, deep=deep, proved=found.proved,
+    )  # fmt: skip
+
+
+def _dual(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+    """Net stock between bounds, orders on their way, and an expedited order that joins the stock at once."""
+    system, demand = problem.system, np.arange(periods.shape[1])
+    require(system.expedite_lead_time == 0, "system.expedite_lead_time", "0 for an exact method", system.expedite_lead_time)
+    found = bounds.dual_source(problem, periods, size)
+    low, high = found.lowest, found.position
+    stock = np.arange(low, high + 1)
+    flows, after = _meet(system, stock[:, None], demand)
+    orders = np.arange(found.order + 1)
+    rush = np.arange(high - low + 1)
+    return Lattice(
+        left=np.clip(after.on_hand - low, 0, None).astype(np.int32), join=_within(stock[:, None] - low + orders, high - low),
+        **_charged(problem, flows), orders=orders, order_cost=_order_cost(problem, orders), at_once=False,
+        waiting=system.lead_time - 1, position=stock, highest=high, shape=(len(stock), *(len(orders),) * (system.lead_time - 1)),
+        low=low, rush=_within(stock[:, None] - low + rush, high - low), rush_cost=_order_cost(problem, rush, expedited=True),
+        proved=False,
+    )  # fmt: skip
+
+
+def _perishable(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+    """Units by remaining life, each class at most one order; what is left has lost its oldest class."""
+    system, demand = problem.system, np.arange(periods.shape[1])
+    found = bounds.perishable(problem, periods, size)
+    orders = np.arange(found.order + 1)
+    count = len(orders)
+    older = np.array(list(product(range(count), repeat=system.life - 1)), np.int64).reshape(-1, system.life - 1)
+    ages = np.concatenate([np.repeat(older, count, 0), np.tile(orders, len(older))[:, None]], 1)  # [after, life], oldest first
+    left, charged = np.empty((len(ages), len(demand)), np.int32), {"money": [], "final": []}
+    radix = count ** np.arange(system.life - 2, -1, -1)
+    for first in range(0, len(ages), 8192):  # in parts: the flows of all would need too much memory
+        flows, after = _meet_ages(system, ages[first : first + 8192], demand)
+        left[first : first + 8192] = np.tensordot(radix, after[:-1], (0, 0)) if system.life > 1 else 0
+        for name, part in _charged(problem, flows).items():
+            charged[name].append(part)
+    at_once = system.lead_time == 0
+    waiting = 0 if at_once else system.lead_time - 1
+    table = (count,) * (system.life - 1 if at_once else system.life)
+    return Lattice(
+        left=left, join=np.arange(len(ages), dtype=np.int32).reshape(len(older), count),
+        **{name: np.concatenate(parts) for name, parts in charged.items()}, orders=orders,
+        order_cost=_order_cost(problem, orders), at_once=at_once, waiting=waiting, position=ages.sum(1), highest=np.inf,
+        shape=(*table, *(count,) * waiting), low=0, proved=found.proved,
+    )  # fmt: skip
+
+
+def _rounded(orders: np.ndarray, highest: int, waiting: int) -> tuple[np.ndarray, np.ndarray]:
+    """Orders and stock [0 … highest or more], small lattices in sizes that many problems share, so that few programs compile."""
+    count, size = -(-len(orders) // 12) * 12, -(-(highest + 1) // 48) * 48
+    if size * count**waiting < SMALL and np.array_equal(orders, np.arange(len(orders))):
+        return np.arange(count), np.arange(size)
+    return orders, np.arange(highest + 1)
+
+
+def _meet(system: Any, stock: np.ndarray, demand: np.ndarray) -> tuple[Any, Any]:
+    """One period of the system with nothing ordered and nothing on the way, for every stock and demand: flows and state after."""
+    shape = np.broadcast_shapes(stock.shape, demand.shape)
+    return _move(system, lambda state, wide: state._replace(on_hand=wide(stock), position=wide(stock)), shape, demand)
+
+
+def _meet_ages(system: Any, ages: np.ndarray, demand: np.ndarray) -> tuple[Any, np.ndarray]:
+    """The same for stock by remaining life [stock, life]; the second part is ages after the period [life, stock, demand]."""
+    shape = (len(ages), len(demand))
+    by_age = np.broadcast_to(ages.T[:, :, None], (ages.shape[1], *shape))
+    place = lambda state, wide: state._replace(ages=jnp.asarray(by_age, float)[..., None], position=wide(ages.sum(1)[:, None]))  # noqa: E731
+    flows, after = _move(system, place, shape, demand)
+    return flows, after.ages
+
+
+def _move(system: Any, place: Any, shape: tuple[int, ...], demand: np.ndarray) -> tuple[Any, Any]:
+    with jax.enable_x64(True):
+        wide = lambda values: jnp.broadcast_to(jnp.asarray(values, jnp.float64), shape)[..., None]  # noqa: E731
+        state = system.settle(place(system.initial(jnp.zeros((0, *shape, 1)), 0, 0), wide))
+        order = jnp.zeros((*system.order_shape(1)[:-1], *shape, 1))
+        after, flows = _transition(system, state, order, wide(demand))
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], (flows, after._replace(time=np.zeros(1))))
+
+
+@jax.jit
+def _transition(system, state, order, demand):
+    return system.transition(state, order, demand)
+
+
+def money_of(problem: Problem, stock: np.ndarray, demand: np.ndarray) -> np.ndarray:
+    """[stock, demand] cost less revenue of a period that begins with this net stock, nothing ordered."""
+    flows, _ = _meet(replace(problem.system, lead_time=0), stock[:, None], demand)
+    return _charged(problem, flows)["money"]
+
+
+def _charged(problem: Problem, flows: Any) -> dict[str, np.ndarray]:
+    """Cost less revenue of the period for every stock and demand, without what orders cost: in between, and at the end."""
+    found = {}
+    for name, last in (("money", 0.0), ("final", 1.0)):
+        money = problem.cost.charge(flows, last)
+        found[name] = np.broadcast_to(-np.asarray(money.benefit, np.float64), flows.demand.shape)
+    return found
+
+
+def _orders(system: Any, most: int) -> np.ndarray:
+    """What can be ordered at once: the whole numbers that the system admits as they are."""
+    orders = np.arange(most + 1)
+    with jax.enable_x64(True):
+        admitted = np.asarray(jax.tree.map(lambda value: value, system.admit(-jnp.inf, jnp.asarray(orders, jnp.float64))))
+    return orders[admitted == orders]
+
+
+def _order_cost(problem: Problem, orders: np.ndarray, expedited: bool = False) -> np.ndarray:
+    """Money that orders cost, whatever happens to them."""
+    cost = problem.cost
+    unit = float(cost.purchase) + (float(cost.expedite) if expedited else 0.0)
+    return float(cost.fixed_order) * (orders > 0) + unit * orders
+
+
+def _within(index: np.ndarray, highest: float) -> np.ndarray:
+    return np.where((index >= 0) & (index <= highest), index, OUTSIDE).astype(np.int32)
