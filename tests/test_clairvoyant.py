@@ -205,7 +205,7 @@ def test_all_paths_and_items_at_once_as_one_by_one(backlog, monkeypatch):
     monkeypatch.setattr(clairvoyant, "LANES_PER_BLOCK", 4)  # 15 lanes: several blocks, and some filling
     together = plan(system, cost, paths_of(demand))
     for path, item in product(range(n), range(items)):
-        own = jax.tree.map(lambda rate: rate[item], cost)
+        own = jax.tree.map(lambda rate: rate[item] if jnp.ndim(rate) else rate, cost)
         alone = plan(Single(2, backlog, system.initial_stock[item]), own, paths_of(demand[:, path, item][:, None, None]))
         np.testing.assert_array_equal(together.bound[path, item], alone.bound[0, 0])
         np.testing.assert_array_equal(together.policy.params.orders[:, path, item], alone.policy.params.orders[:, 0, 0])

@@ -30,8 +30,8 @@ def lost_sales(problem: Problem, periods: np.ndarray, size: float) -> Bounds:
     underage = float(cost.shortage + cost.price) - float(cost.purchase)
     holding = _holding(problem)
     stock = _initial(problem)
-    if underage <= 0:  # nothing is worth ordering
-        return Bounds(0, max(stock, 0))
+    rule = "such that a lost sale costs more than its purchase saves (shortage + price > purchase), or nothing is worth ordering"
+    require(underage > 0, "cost.shortage", rule, float(cost.shortage))
     ladder = [_highest_fractile(periods, count, underage / (underage + holding)) for count in range(1, cover + 1)]
     if not float(cost.fixed_order) and problem.system.batch is None and problem.system.minimum_order is None:
         return Bounds(ladder[0], max(ladder[-1], stock, 1))
@@ -47,11 +47,12 @@ def backlog(problem: Problem, periods: np.ndarray, size: float) -> Bounds:
     level = _highest_fractile(periods, cover, shortage / (shortage + holding))
     least = _lowest_fractile(periods, cover, shortage / (shortage + holding))
     room = _lot(problem, periods) * size
-    lowest = int(least - room / max(shortage, 1e-9) * holding - room - periods.shape[1])
+    lowest = int(least - room / shortage * holding - room - periods.shape[1])
+    lowest = min(lowest, -periods.shape[1] * len(periods))  # towards the end of a horizon it may be best to order nothing
     top = max(int(level + room), _initial(problem))
     plain = float(cost.fixed_order) == 0 and problem.system.batch is None and problem.system.minimum_order is None
     plain = plain and problem.system.capacity is None
-    return Bounds(top - lowest, top, min(lowest, -periods.shape[1]), proved=plain)
+    return Bounds(top - lowest, top, lowest, proved=plain)
 
 
 def dual_source(problem: Problem, periods: np.ndarray, size: float) -> Bounds:

@@ -5,7 +5,6 @@ policy is the one that is simulated, applied to all states at once. Its transiti
 entry for each demand.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,10 +15,11 @@ import numpy as np
 from scipy import sparse
 
 from invbench.checks import require
+from invbench.exact.lattice import alike, credit, spent
 from invbench.problem import Problem
 from invbench.types import Array, Policy
 
-CHUNK = 2**20  # states x demands that move at once
+CHUNKS = (2**13, 2**16, 2**20)  # states x demands that move at once: as few as there are, in sizes that compile once
 
 
 class TooMany(ValueError):
@@ -28,10 +28,11 @@ class TooMany(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Money is cost less revenue, per period."""
+    """Money is cost less revenue, per period; with backlog, what is demanded is paid for at once (see `lattice.spent`)."""
 
     matrix: sparse.csr_matrix  # [state, state] probabilities
     cost: np.ndarray  # [state] expected money of a period
+    credit: np.ndarray  # [state] expected price of what is owed at its end: not yet earned
     states: np.ndarray  # [state, part] units: stock by age or in total, then outstanding orders
     start: int  # the state that it began with
 
@@ -57,8 +58,9 @@ class Chain:
     def horizon(self, periods: int, discount: float = 1.0, warm_up: int = 0) -> float:
         """Expected discounted cost of `periods` periods after `warm_up` uncounted ones, from the start."""
         value = np.zeros(len(self.cost))
-        for _ in range(periods):
-            value = self.cost + discount * (self.matrix @ value)
+        for period in range(periods):
+            early = self.credit if period == 0 else (1 - discount) * self.credit  # backwards: the last period comes first
+            value = self.cost + early + discount * (self.matrix @ value)
         for _ in range(warm_up):
             value = self.matrix @ value
         return float(value[self.start])
@@ -72,6 +74,7 @@ def follow(problem: Problem, policy: Policy, limit: int = 3_000_000, start: floa
     """
     require(policy.window == 0 and not policy.random and not policy.per_path, "method", "a rule of the state alone", policy.apply)
     require(hasattr(problem.scenario, "pmf"), "scenario", "one with a pmf for an exact method", type(problem.scenario).__name__)
+    require(problem.system.order_shape(1)[-1] == 1, "system", "a single stocking point for an exact method", "a chain of stages")
     pmf = problem.scenario.pmf()
     support = np.flatnonzero(pmf)
     with jax.enable_x64(True):
@@ -82,20 +85,18 @@ class _Walk:
     """One period from many states: for each demand the state after, and the expected money."""
 
     def __init__(self, problem: Problem, policy: Policy, demand: np.ndarray, probability: np.ndarray):
-        self.problem, self.policy = problem, policy
+        self.problem, self.policy = alike(problem), policy
         self.demand, self.probability = demand.astype(np.float64), probability
-        self.size = max(1, CHUNK // len(demand))
-        self.params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), policy.params)
-        empty = problem.system.initial(jnp.zeros((0, 1, 1)), 0, 0)
+        self.sizes = [max(1, chunk // len(demand)) for chunk in CHUNKS]
+        self.params = jax.tree.map(jnp.asarray, policy.params)
+        empty = self.problem.system.initial(jnp.zeros((0, 1, 1)), 0, 0)
         self.parts = [name for name in empty._fields if name not in ("position", "history", "time")]
         self.shapes = {name: getattr(empty, name).shape[:-2] for name in self.parts}
 
     def start(self, units: float | None) -> np.ndarray:
         """[1, part] the first state."""
         system = self.problem.system
-        state = system.initial(jnp.zeros((0, 1, 1)), 0, 0)
-        state = system.settle(state)
-        row = self.row(state)
+        row = self.row(system.settle(system.initial(jnp.zeros((0, 1, 1)), 0, 0)))
         if units is not None:
             row[...] = 0
             row[:, max(np.prod(self.shapes[self.parts[0]], dtype=int), 1) - 1] = units  # the freshest, where stock has ages
@@ -108,8 +109,8 @@ class _Walk:
         return np.rint(np.concatenate(flat)[..., 0].T).astype(np.int64)
 
     def step(self, rows: np.ndarray, coder: "_Coder") -> tuple[np.ndarray, np.ndarray]:
-        """Codes of the rows after [state, demand] and expected money [state], for rows [state, part]."""
-        padded = np.repeat(rows[:1], self.size, 0)
+        """Codes of the rows after [state, demand], expected money and credit [state, 2], for rows [state, part]."""
+        padded = np.repeat(rows[:1], min(size for size in self.sizes if size >= len(rows)), 0)
         padded[: len(rows)] = rows
         codes, fits, money = _step(
             self.problem.system, self.problem.cost, self.params, padded.astype(np.float64), self.demand, self.probability,
@@ -131,7 +132,9 @@ def _step(system, cost, params, rows, demand, probability, shifts, offset, *, ap
     wide = jax.tree.map(lambda leaf: leaf if leaf.ndim < 2 else jnp.broadcast_to(leaf, (*leaf.shape[:-3], *shape)), wide)
     order = jnp.broadcast_to(jnp.expand_dims(order, -2), (*order.shape[:-2], *shape))
     after, flows = system.transition(wide, order, jnp.broadcast_to(demand[:, None], shape))
-    money = -(cost.charge(flows, 0.0).benefit[..., 0] @ probability)
+    shape = flows.demand.shape[:-1]
+    parts = (spent(cost, flows, system.backlog), credit(cost, flows))
+    money = jnp.stack([jnp.broadcast_to(part[..., 0], shape) @ probability for part in parts], -1)
     lifted = jnp.rint(_rows(system.settle(_turned(after)), shapes)).astype(jnp.int64) + offset  # [part, state, demand]
     fits = (lifted.min() >= 0) & (lifted.max() < 2 * offset)
     return (lifted << shifts[:, None, None]).sum(0), fits, money
@@ -171,8 +174,8 @@ def _explore(walk: _Walk, limit: int, start: float | None) -> Chain:
     frontier, rows, codes_after, shares, counts, costs, order = first, [], [], [], [], [], []
     while len(frontier):
         found = []
-        for begin in range(0, len(frontier), walk.size):
-            part = frontier[begin : begin + walk.size]
+        for begin in range(0, len(frontier), walk.sizes[-1]):
+            part = frontier[begin : begin + walk.sizes[-1]]
             codes, money = walk.step(part, coder)
             codes, share, count = _merged(codes, walk.probability)
             codes_after.append(codes), shares.append(share), counts.append(count), costs.append(money), order.append(part)
@@ -188,7 +191,7 @@ def _explore(walk: _Walk, limit: int, start: float | None) -> Chain:
     columns = place[np.searchsorted(codes[place], np.concatenate(codes_after))]
     pointers = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
     matrix = sparse.csr_matrix((np.concatenate(shares), columns, pointers), shape=(len(rows), len(rows)))
-    return Chain(matrix, np.concatenate(costs), rows, 0)
+    return Chain(matrix, *np.concatenate(costs).T, rows, 0)
 
 
 def _merged(codes: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -217,9 +220,7 @@ class _Coder:
         return ((codes[:, None] >> self.shifts) & (2 * self.offset - 1)) - self.offset
 
 
-def average(
-    problem: Problem, policy: Policy, tolerance: float = 1e-9, limit: int = 3_000_000, told: Callable[[str], None] | None = None
-) -> tuple[float, float, int]:
+def average(problem: Problem, policy: Policy, tolerance: float = 1e-9, limit: int = 3_000_000) -> tuple[float, float, int]:
     """Lower and upper bound on the long-run average cost of a policy, and the number of states it reaches."""
     chain = follow(problem, policy, limit)
     return *chain.average(tolerance), len(chain.cost)

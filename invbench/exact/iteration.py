@@ -86,7 +86,7 @@ def solve(
     lattice: Lattice, probability: np.ndarray, cost: np.ndarray, discount: float, tolerance: float, sweeps: int, start: int,
     told: Callable[[int, float], None] = lambda done, span: None,
 ) -> Solved:  # fmt: skip
-    """Sweep until the bracket is at most `tolerance` wide (more in proportion where the optimum exceeds `LARGE`), or `sweeps` are done.
+    """Sweep until the bracket is `tolerance` wide (more in proportion where the optimum exceeds `LARGE`), or `sweeps` are done.
 
     discount 1: average money per period, the bracket by least and largest difference of two sweeps (Odoni 1969, Operations
     Research 17(5); Puterman 1994, theorem 8.5.5); below 1: discounted money from state number `start`, by MacQueen's bounds

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import require
+from invbench.costs import CostModel
 from invbench.dynamics.dual_source import DualSource
 from invbench.dynamics.perishable import Perishable
 from invbench.dynamics.single import Single
@@ -65,7 +66,7 @@ class Lattice:
         return base * len(self.orders) ** self.waiting
 
 
-def build(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+def build(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
     """The lattice of a problem. periods: [period, support] probability of demand; size: factor on bounds without proof.
 
     Raises ValueError in one sentence where the problem is not one for exact methods.
@@ -79,7 +80,7 @@ def build(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
     for name in ("holding", "shortage", "fixed_order", "purchase", "price"):
         rate = getattr(problem.cost, name)
         require(np.ndim(rate) == 0, f"cost.{name}", "one number for an exact method", rate)
-    return makers[type(system)](alike(problem), size, periods)
+    return makers[type(system)](alike(problem), size, discount, periods)
 
 
 def alike(problem: Problem) -> Problem:
@@ -88,11 +89,13 @@ def alike(problem: Problem) -> Problem:
     return replace(problem, system=replace(problem.system, initial_stock=0.0 if stock is None else float(np.max(stock))))
 
 
-def _single(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
-    return _position(problem, size, periods) if problem.system.backlog else _lost_sales(problem, size, periods)
+def _single(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+    return (
+        _position(problem, size, discount, periods) if problem.system.backlog else _lost_sales(problem, size, discount, periods)
+    )
 
 
-def _lost_sales(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+def _lost_sales(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
     """On hand 0 … highest, orders 0 … the newsvendor's quantity (Morton 1969, Management Science 15; see `bounds`)."""
     system, demand = problem.system, np.arange(periods.shape[1])
     found = bounds.lost_sales(problem, periods, size)
@@ -105,13 +108,13 @@ def _lost_sales(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
     flows, after = _meet(system, stock[:, None], demand)
     receipt = stock[:, None] + orders
     return Lattice(
-        left=after.on_hand.astype(np.int32), join=_within(receipt, stock[-1]), **_charged(problem, flows),
+        left=after.on_hand.astype(np.int32), join=_within(receipt, stock[-1]), **_charged(problem, flows, discount),
         orders=orders, order_cost=_order_cost(problem, orders), at_once=at_once, waiting=waiting,
         position=stock, highest=highest, shape=(len(stock), *(len(orders),) * waiting), low=0, proved=found.proved,
     )  # fmt: skip
 
 
-def _position(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+def _position(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
     """Backlog: the inventory position is all of the state, and what is decided now is charged a lead time later.
 
     Demand of the lead time is convolved in by the caller, period by period (`lag`), so the tables are those of lead time 0.
@@ -127,12 +130,12 @@ def _position(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
     return Lattice(
         left=np.maximum(position[:, None] - demand - low, 0).astype(np.int32),
         join=_within(position[:, None] - low + orders, high - low),
-        **_charged(problem, flows), orders=orders, order_cost=_order_cost(problem, orders), at_once=True, waiting=0,
+        **_charged(problem, flows, discount), orders=orders, order_cost=_order_cost(problem, orders), at_once=True, waiting=0,
         position=position, highest=high, shape=(len(position),), low=low, lag=system.lead_time, deep=deep, proved=found.proved,
     )  # fmt: skip
 
 
-def _dual(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+def _dual(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
     """Net stock between bounds, orders on their way, and an expedited order that joins the stock at once."""
     system, demand = problem.system, np.arange(periods.shape[1])
     require(system.expedite_lead_time == 0, "system.expedite_lead_time", "0 for an exact method", system.expedite_lead_time)
@@ -144,14 +147,14 @@ def _dual(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
     rush = np.arange(high - low + 1)
     return Lattice(
         left=np.clip(after.on_hand - low, 0, None).astype(np.int32), join=_within(stock[:, None] - low + orders, high - low),
-        **_charged(problem, flows), orders=orders, order_cost=_order_cost(problem, orders), at_once=False,
+        **_charged(problem, flows, discount), orders=orders, order_cost=_order_cost(problem, orders), at_once=False,
         waiting=system.lead_time - 1, position=stock, highest=high, shape=(len(stock), *(len(orders),) * (system.lead_time - 1)),
         low=low, rush=_within(stock[:, None] - low + rush, high - low), rush_cost=_order_cost(problem, rush, expedited=True),
         proved=False,
     )  # fmt: skip
 
 
-def _perishable(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
+def _perishable(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
     """Units by remaining life, each class at most one order; what is left has lost its oldest class."""
     system, demand = problem.system, np.arange(periods.shape[1])
     found = bounds.perishable(problem, periods, size)
@@ -164,7 +167,7 @@ def _perishable(problem: Problem, size: float, periods: np.ndarray) -> Lattice:
     for first in range(0, len(ages), 8192):  # in parts: the flows of all would need too much memory
         flows, after = _meet_ages(system, ages[first : first + 8192], demand)
         left[first : first + 8192] = np.tensordot(radix, after[:-1], (0, 0)) if system.life > 1 else 0
-        for name, part in _charged(problem, flows).items():
+        for name, part in _charged(problem, flows, discount).items():
             charged[name].append(part)
     at_once = system.lead_time == 0
     waiting = 0 if at_once else system.lead_time - 1
@@ -214,19 +217,31 @@ def _transition(system, state, order, demand):
     return system.transition(state, order, demand)
 
 
-def money_of(problem: Problem, stock: np.ndarray, demand: np.ndarray) -> np.ndarray:
+def money_of(problem: Problem, stock: np.ndarray, demand: np.ndarray, discount: float) -> np.ndarray:
     """[stock, demand] cost less revenue of a period that begins with this net stock, nothing ordered."""
     flows, _ = _meet(replace(problem.system, lead_time=0), stock[:, None], demand)
-    return _charged(problem, flows)["money"]
+    return _charged(problem, flows, discount)["money"]
 
 
-def _charged(problem: Problem, flows: Any) -> dict[str, np.ndarray]:
+def _charged(problem: Problem, flows: Any, discount: float) -> dict[str, np.ndarray]:
     """Cost less revenue of the period for every stock and demand, without what orders cost: in between, and at the end."""
-    found = {}
-    for name, last in (("money", 0.0), ("final", 1.0)):
-        money = problem.cost.charge(flows, last)
-        found[name] = np.broadcast_to(-np.asarray(money.benefit, np.float64), flows.demand.shape)
-    return found
+    between = spent(problem.cost, flows, problem.system.backlog) + (1 - discount) * credit(problem.cost, flows)
+    final = spent(problem.cost, flows, problem.system.backlog, 1.0) + credit(problem.cost, flows)
+    return {"money": np.broadcast_to(between, flows.demand.shape), "final": np.broadcast_to(final, flows.demand.shape)}
+
+
+def spent(cost: CostModel, flows: Any, backlog: bool, last: float = 0.0) -> Any:
+    """Cost less revenue of a period, of the shape of the flows; with backlog, all that is demanded is paid for at once.
+
+    A state after receipt does not say what was owed before, so that what is handed out late cannot be counted from it.
+    `credit` is what customers have then paid too early: it is given back, and paid again a period later.
+    """
+    return -cost.charge(flows._replace(sold=flows.demand) if backlog else flows, last).benefit
+
+
+def credit(cost: CostModel, flows: Any) -> Any:
+    """The price of what is owed at the end of a period."""
+    return cost.price * flows.backlog
 
 
 def _orders(system: Any, most: int) -> np.ndarray:

@@ -102,7 +102,7 @@ class _Search:
     memory: float
 
     def solve(self, size: float) -> _Found:
-        given = lattice.build(self.problem, size, self.periods)
+        given = lattice.build(self.problem, size, self.discount, self.periods)
         _room(given, self.memory, len(self.periods))
         return self.by_induction(given) if self.finite else self.by_iteration(given)
 
@@ -169,7 +169,7 @@ def _sunk(problem: Problem, periods: np.ndarray, discount: float) -> float:
         return 0.0
     stock = int(problem.system.initial_stock)
     reach = len(periods) * (periods.shape[1] - 1)
-    money = lattice.money_of(problem, np.arange(stock - reach, stock + 1), np.arange(periods.shape[1]))
+    money = lattice.money_of(problem, np.arange(stock - reach, stock + 1), np.arange(periods.shape[1]), discount)
     total, gone = 0.0, np.ones(1)
     for number, pmf in enumerate(periods):
         total += discount**number * float(gone @ (money @ pmf)[::-1][: len(gone)])
