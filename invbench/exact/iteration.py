@@ -15,11 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from invbench.exact.lattice import OUTSIDE, Lattice
+from invbench.exact.lattice import DENSE, OUTSIDE, PART_VALUES, Lattice
 
 FAR = 1e30  # the value of what is out of bounds: nothing leads there but with probability 0
-DENSE_LEFT = 1024  # up to so many leftovers the expectation is a dense product, else it gathers rows demand by demand
-PART_VALUES = 2**22  # values that a part of a sweep makes at a time
 LARGE = 1000.0  # money from which rounding asks for a wider bracket
 STALLED = 200  # sweeps without progress after which the values are averaged with the last ones (a periodic chain)
 
@@ -57,7 +55,7 @@ class Solved:
 def tables(lattice: Lattice, probability: np.ndarray, cost: np.ndarray) -> Tables:
     """The lattice for demand with these probabilities [demand] and expected cost [after], money. In float64."""
     after, lefts = len(lattice.left), len(lattice.join)
-    if lefts <= DENSE_LEFT and after <= DENSE_LEFT:
+    if lefts <= DENSE and after <= DENSE:
         expect = np.zeros((after, lefts))
         np.add.at(expect, (np.arange(after)[:, None], lattice.left), probability)
     else:

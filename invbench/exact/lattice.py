@@ -5,6 +5,8 @@ arrive later, and all that must be tabulated is the stock's part: what each dema
 receipt. Everything here is NumPy in float64, made once.
 """
 
+import logging
+import math
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -23,6 +25,9 @@ from invbench.problem import Problem
 
 OUTSIDE = -1
 SMALL = 200_000  # states
+DENSE = 1024  # up to so many kinds of stock the expectation over demand is a dense matrix product
+PART_VALUES = 2**22  # values that a part of a sweep makes at a time where it is not
+LOG = logging.getLogger("invbench")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,7 @@ class Lattice:
         return base * len(self.orders) ** self.waiting
 
 
-def build(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+def build(problem: Problem, size: float, discount: float, periods: np.ndarray, memory: float) -> Lattice:
     """The lattice of a problem. periods: [period, support] probability of demand; size: factor on bounds without proof.
 
     Raises ValueError in one sentence where the problem is not one for exact methods.
@@ -80,7 +85,7 @@ def build(problem: Problem, size: float, discount: float, periods: np.ndarray) -
     for name in ("holding", "shortage", "fixed_order", "purchase", "price"):
         rate = getattr(problem.cost, name)
         require(np.ndim(rate) == 0, f"cost.{name}", "one number for an exact method", rate)
-    return makers[type(system)](alike(problem), size, discount, periods)
+    return makers[type(system)](alike(problem), size, discount, periods, memory)
 
 
 def alike(problem: Problem) -> Problem:
@@ -89,13 +94,28 @@ def alike(problem: Problem) -> Problem:
     return replace(problem, system=replace(problem.system, initial_stock=0.0 if stock is None else float(np.max(stock))))
 
 
-def _single(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+def require_room(states: int, stocks: int, periods: np.ndarray, memory: float) -> None:
+    """Say what so many states take, before anything is made, and refuse what needs more than `memory` GiB.
+
+    Values, the last ones, what is expected of them order by order in parts, and the policy; tables by stock and demand.
+    """
+    part = 3 * (states if stocks <= DENSE else PART_VALUES)
+    policy = 4 * states * (len(periods) + 1)
+    need = (8 * (3 * states + part) + policy + 28 * stocks * periods.shape[1]) / 2**30
+    LOG.info("optimum: %s states, about %.2f GiB", f"{states:,}", need)
+    least = math.ceil(need * 100) / 100
+    require(need <= memory, "method.memory", f"at least {least:g} GiB for {states:,} states", memory)
+
+
+def _single(problem: Problem, size: float, discount: float, periods: np.ndarray, memory: float) -> Lattice:
     return (
-        _position(problem, size, discount, periods) if problem.system.backlog else _lost_sales(problem, size, discount, periods)
+        _position(problem, size, discount, periods, memory)
+        if problem.system.backlog
+        else _lost_sales(problem, size, discount, periods, memory)
     )
 
 
-def _lost_sales(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+def _lost_sales(problem: Problem, size: float, discount: float, periods: np.ndarray, memory: float) -> Lattice:
     """On hand 0 … highest, orders 0 … the newsvendor's quantity (Morton 1969, Management Science 15; see `bounds`)."""
     system, demand = problem.system, np.arange(periods.shape[1])
     found = bounds.lost_sales(problem, periods, size)
@@ -105,6 +125,7 @@ def _lost_sales(problem: Problem, size: float, discount: float, periods: np.ndar
     at_once = system.lead_time == 0
     waiting = 0 if at_once else system.lead_time - 1
     orders, stock = _rounded(_orders(system, min(most, highest)), highest, waiting)
+    require_room(len(stock) * len(orders) ** waiting, len(stock), periods, memory)
     flows, after = _meet(system, stock[:, None], demand)
     receipt = stock[:, None] + orders
     return Lattice(
@@ -114,7 +135,7 @@ def _lost_sales(problem: Problem, size: float, discount: float, periods: np.ndar
     )  # fmt: skip
 
 
-def _position(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+def _position(problem: Problem, size: float, discount: float, periods: np.ndarray, memory: float) -> Lattice:
     """Backlog: the inventory position is all of the state, and what is decided now is charged a lead time later.
 
     Demand of the lead time is convolved in by the caller, period by period (`lag`), so the tables are those of lead time 0.
@@ -125,6 +146,7 @@ def _position(problem: Problem, size: float, discount: float, periods: np.ndarra
     if system.capacity is not None:
         high = min(high, int(system.capacity))
     position, deep = np.arange(low, high + 1), system.lead_time * (len(demand) - 1)
+    require_room(len(position) * (high - low), len(position) + deep, periods, memory)  # each position with each order
     flows, _ = _meet(replace(system, lead_time=0), np.arange(low - deep, high + 1)[:, None], demand)
     orders = _orders(system, min(found.order, high - low))
     return Lattice(
@@ -135,15 +157,16 @@ def _position(problem: Problem, size: float, discount: float, periods: np.ndarra
     )  # fmt: skip
 
 
-def _dual(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+def _dual(problem: Problem, size: float, discount: float, periods: np.ndarray, memory: float) -> Lattice:
     """Net stock between bounds, orders on their way, and an expedited order that joins the stock at once."""
     system, demand = problem.system, np.arange(periods.shape[1])
     require(system.expedite_lead_time == 0, "system.expedite_lead_time", "0 for an exact method", system.expedite_lead_time)
     found = bounds.dual_source(problem, periods, size)
     low, high = found.lowest, found.position
     stock = np.arange(low, high + 1)
-    flows, after = _meet(system, stock[:, None], demand)
     orders = np.arange(found.order + 1)
+    require_room(len(stock) * len(orders) ** (system.lead_time - 1), len(stock), periods, memory)
+    flows, after = _meet(system, stock[:, None], demand)
     rush = np.arange(high - low + 1)
     return Lattice(
         left=np.clip(after.on_hand - low, 0, None).astype(np.int32), join=_within(stock[:, None] - low + orders, high - low),
@@ -154,13 +177,18 @@ def _dual(problem: Problem, size: float, discount: float, periods: np.ndarray) -
     )  # fmt: skip
 
 
-def _perishable(problem: Problem, size: float, discount: float, periods: np.ndarray) -> Lattice:
+def _perishable(problem: Problem, size: float, discount: float, periods: np.ndarray, memory: float) -> Lattice:
     """Units by remaining life, each class at most one order; what is left has lost its oldest class."""
     system, demand = problem.system, np.arange(periods.shape[1])
     found = bounds.perishable(problem, periods, size)
     orders = np.arange(found.order + 1)
     count = len(orders)
-    older = np.array(list(product(range(count), repeat=system.life - 1)), np.int64).reshape(-1, system.life - 1)
+    at_once = system.lead_time == 0
+    waiting = 0 if at_once else system.lead_time - 1
+    afters = count**system.life
+    require_room((count ** (system.life - 1) if at_once else afters) * count**waiting, afters, periods, memory)
+    older = np.array(list(product(range(count), repeat=system.life - 1)), np.int64)
+    older = older.reshape(count ** (system.life - 1), system.life - 1)
     ages = np.concatenate([np.repeat(older, count, 0), np.tile(orders, len(older))[:, None]], 1)  # [after, life], oldest first
     left, charged = np.empty((len(ages), len(demand)), np.int32), {"money": [], "final": []}
     radix = count ** np.arange(system.life - 2, -1, -1)
@@ -169,9 +197,7 @@ def _perishable(problem: Problem, size: float, discount: float, periods: np.ndar
         left[first : first + 8192] = np.tensordot(radix, after[:-1], (0, 0)) if system.life > 1 else 0
         for name, part in _charged(problem, flows, discount).items():
             charged[name].append(part)
-    at_once = system.lead_time == 0
-    waiting = 0 if at_once else system.lead_time - 1
-    table = (count,) * (system.life - 1 if at_once else system.life)
+    table = (count,) * (system.life - 1 if at_once else system.life) or (1,)
     return Lattice(
         left=left, join=np.arange(len(ages), dtype=np.int32).reshape(len(older), count),
         **{name: np.concatenate(parts) for name, parts in charged.items()}, orders=orders,

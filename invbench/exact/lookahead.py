@@ -30,7 +30,7 @@ def policy(problem: Problem, name: str, periods: int, discount: float = 1.0) -> 
     has_pmf = hasattr(problem.scenario, "pmf")
     require(has_pmf, "scenario", f"one whose demand has a pmf for method {name}", type(problem.scenario).__name__)
     pmf = problem.scenario.pmf()
-    given = lattice.build(problem, 1.0, discount, pmf[None])
+    given = lattice.build(problem, 1.0, discount, pmf[None], memory=4.0)
     values = given.states * len(given.orders)
     require(
         values <= VALUES, "system.lead_time", f"shorter for method {name}: it needs {values:,} values here", given.waiting + 1

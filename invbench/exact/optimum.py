@@ -1,7 +1,5 @@
 """The optimum of a problem: its lattice, value iteration on it, and the policy as a table."""
 
-import logging
-import math
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +14,6 @@ from invbench.problem import Problem
 from invbench.progress import told
 from invbench.types import Policy
 
-LOG = logging.getLogger("invbench")
 GROWTH = 1.5  # of bounds that are not proved, until they do not matter
 
 
@@ -102,8 +99,7 @@ class _Search:
     memory: float
 
     def solve(self, size: float) -> _Found:
-        given = lattice.build(self.problem, size, self.discount, self.periods)
-        _room(given, self.memory, len(self.periods))
+        given = lattice.build(self.problem, size, self.discount, self.periods, self.memory)
         return self.by_induction(given) if self.finite else self.by_iteration(given)
 
     def by_iteration(self, given: Lattice) -> _Found:
@@ -141,16 +137,6 @@ def _periods(problem: Problem) -> np.ndarray:
     found = [scenario.pmf_at(problem.start + period) for period in range(problem.horizon)]
     wide = max(map(len, found))
     return np.stack([np.pad(pmf, (0, wide - len(pmf))) for pmf in found])
-
-
-def _room(given: Lattice, memory: float, periods: int) -> None:
-    """Say what it takes, and refuse what does not fit."""
-    states = given.states
-    part = states if given.left.size < iteration.DENSE_LEFT**2 else 2 * iteration.PART_VALUES + states
-    need = (8 * (4 * states + part) + 2 * states * (periods if periods > 1 else 2) + 20 * given.left.size) / 2**30
-    LOG.info("optimal: %s states, about %.2f GiB", f"{states:,}", need)
-    field = "method.memory"
-    require(need <= memory, field, f"at least {math.ceil(need * 100) / 100:g} GiB for {states:,} states", memory)
 
 
 def _start(problem: Problem, given: Lattice) -> int:

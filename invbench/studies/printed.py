@@ -4,20 +4,20 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from invbench import jobs
+from invbench.progress import track
 from invbench.studies.cells import Cell, as_csv, verdict
 
 READING = (
@@ -29,7 +29,7 @@ WIDTH = 160  # columns of output that no terminal limits
 DECIMALS, DIGITS = 6, 8  # at most so many after the point, and in all where that is fewer; the CSV has more
 LONG = 12  # rows from which groups of rows are set apart
 
-Work = TypeVar("Work")
+__all__ = ["Cell", "Printed", "track"]  # what a study needs
 
 
 class Printed:
@@ -56,14 +56,6 @@ class Printed:
         jobs.write(folder / "published.csv", as_csv(self.table, cells))
         jobs.write(folder / "table.md", f"### {self.title}\n\n{markdown(cells)}\n{notes(cells)}\n\n{verdict(cells)}\n")
         return 1 if any(cell.fails for cell in cells) else 0
-
-
-def track(work: Iterable[Work], what: str) -> Iterator[Work]:
-    """Each piece of work in turn, with a progress bar on stderr while it lasts: `for row in track(rows, self.table)`."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(work, description=what, total=len(work) if isinstance(work, Sequence) else None)
 
 
 @dataclass(frozen=True)
@@ -156,7 +148,11 @@ def _fixed(value: float, decimals: int | None) -> str:
 
 def _interval(cell: Cell, places: int, decimals: int | None) -> str:
     """± half where ours stands in the middle, else [lower, upper]; "" where it is no wider than the last digit of print."""
-    if cell.lower is None or cell.upper is None or not cell.upper - cell.lower > (0 if decimals is None else 10.0**-places):
+    if (
+        cell.lower is None
+        or cell.upper is None
+        or not cell.upper - cell.lower > (1e-5 * max(1.0, abs(cell.ours)) if decimals is None else 10.0**-places)
+    ):
         return ""
     half = (cell.upper - cell.lower) / 2
     if abs(cell.lower + half - cell.ours) <= 0.05 * half:

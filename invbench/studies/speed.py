@@ -42,6 +42,7 @@ from invbench.methods.s_S import reorder_up_to
 from invbench.methods.safety_stock import cover_and_buffer
 from invbench.scenarios import poisson
 from invbench.scenarios.base import draw
+from invbench.studies import speed_exact
 from invbench.types import Array, Paths, Policy
 
 numba = import_module("numba") if find_spec("numba") else None  # an extra: `blocked_loop` is plain Python without it
@@ -51,7 +52,7 @@ MEAN, LEAD_TIME, LEVEL, HOLDING, SHORTAGE = 5, 4, 24, 1, 9
 WINDOW = 28  # past periods that a policy may look back on
 LANES = 1024  # paths that the hand-written loop moves together: the fastest of 256 to 4096
 PAUSE = 0.05  # seconds between turns, so that the threads of one tool are asleep when the next one starts
-OWN, PEERS = "invbench", ("numba", "stockpyl", "dynaplex")
+OWN, PEERS = "invbench", ("numba", "stockpyl", "dynaplex", "mdpax")
 REPLAY, DRAW, CANDIDATES, MEMORY = "replay base-stock", "draw base-stock", "candidates (s,S)", "candidates (s,S) peak memory"
 SYSTEM = single.create(lead_time=LEAD_TIME, backlog=False)
 COST = costs.CostModel(price=0.0, purchase=0.0, holding=HOLDING, shortage=SHORTAGE, fixed_order=0.0, salvage=0.0)
@@ -96,6 +97,7 @@ class Speed:
     candidate_paths: int  # that each pair faces
     repeats: int  # times that each tool is run warm, in turn; the median counts
     peers: bool  # also run the peers that are installed
+    exact: bool = False  # also how fast optima are found
 
     def run(self, folder: Path, config: dict | None = None) -> int:
         """Write folder/speed.csv and print it as a table; returns exit code 0.
@@ -107,10 +109,15 @@ class Speed:
         require(isinstance(self.peers, bool), "speed.peers", "true or false", self.peers)
         rows: list[Row] = []
         with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("speed", total=3 + len(POLICIES))
+            exact = list(speed_exact.workloads(self.peers)) if self.exact else []
+            task = progress.add_task("speed", total=3 + len(POLICIES) + len(exact))
             for workload, tools in self.workloads():
                 progress.update(task, description=workload)
                 rows += timed(workload, tools, self.repeats)
+                progress.advance(task)
+            for work in exact:
+                progress.update(task, description=work.workload)
+                rows += found(speed_exact.measure(work))
                 progress.advance(task)
         write(rows, Path(folder) / "speed.csv")
         _show(rows, [peer for peer in PEERS if self.peers and not find_spec(peer)])
@@ -240,6 +247,12 @@ def compared(workload: str, tools: list[Tool], seconds: list[float]) -> list[Row
     rates = [tool.simulated / spent / 1e6 for tool, spent in zip(tools, seconds, strict=True)]
     unit, values = ("s", seconds) if workload == CANDIDATES else ("M periods/s", rates)
     return [Row(workload, tool.name, values[i], unit, rates[0] / rates[i]) for i, tool in enumerate(tools)]
+
+
+def found(tools: list[speed_exact.Measured]) -> list[Row]:
+    """Rows of an exact workload: seconds of each tool, and the memory that ours took."""
+    rows = [Row(one.workload, one.tool, one.seconds, "s", one.seconds / tools[0].seconds) for one in tools]
+    return [*rows, Row(f"{tools[0].workload}, memory", tools[0].tool, tools[0].memory, "GiB", 1)]
 
 
 def require_agreement(workload: str, tools: list[Tool]) -> None:
