@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from invbench.costs import CostModel
 from invbench.problem import Problem
 
 
@@ -96,14 +97,18 @@ class _Table:
     """Costs of (s, S) rules by renewal: between orders the position falls from S by demand until it is <= s."""
 
     def __init__(self, item: Stationary, low: int, high: int):
-        self.item, self.low, self.costs = item, low, item.cost(low, high)
-        self.renewals = _renewals(item.pmf, high - low + 1)
+        self.item = item
+        self._fill(low, high)
+
+    def _fill(self, low: int, high: int) -> None:
+        self.low, self.costs = low, self.item.cost(low, high)
+        self.renewals = _renewals(self.item.pmf, high - low + 1)
 
     def at(self, y: int) -> float:
         """G(y); the table grows where it is too short."""
         while y < self.low or y >= self.low + len(self.costs):
             size = len(self.costs)
-            self.__init__(self.item, self.low - size, self.low + 2 * size)
+            self._fill(self.low - size, self.low + 2 * size)
         return float(self.costs[y - self.low])
 
     def average(self, s: int, up_to: int) -> float:
@@ -135,3 +140,14 @@ def stationary(problem: Problem) -> Stationary | None:
     if not (cost.holding > 0 and cost.shortage > 0):
         return None
     return Stationary(scenario.pmf(), system.lead_time, float(cost.holding), float(cost.shortage), float(cost.fixed_order))
+
+
+def critical_fractile(cost: CostModel, backlog: bool) -> np.ndarray:
+    """[] or [item] probability of meeting demand at which a unit more costs as much as it earns."""
+    underage = np.asarray(cost.shortage) + (0 if backlog else np.maximum(np.asarray(cost.price) - np.asarray(cost.purchase), 0))
+    return np.clip(quantile(underage, np.asarray(cost.holding)), 1e-4, 1 - 1e-4)
+
+
+def quantile(underage: np.ndarray | float, overage: np.ndarray | float) -> np.ndarray:
+    """underage / (underage + overage); money per unit."""
+    return underage / np.maximum(np.asarray(underage) + overage, 1e-12)

@@ -11,6 +11,12 @@ Work = TypeVar("Work")
 _shown: list[Progress] = []
 
 
+def say(text: str) -> None:
+    """One line on stderr, above a bar if there is one."""
+    console = _shown[-1].console if _shown else Console(stderr=True)
+    console.print(text, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def told(what: str) -> Iterator[Callable[[str], None]]:
     """Shows `what`, the seconds so far, and the last text that it was told: `with told("value iteration") as tell: tell("3")`."""

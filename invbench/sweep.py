@@ -174,8 +174,15 @@ def _settings(found: list[Job]) -> dict[str, str]:
     cost = {name: value for name, value in config["cost"].items() if name not in ("_target_", "methods")}
     tuning = {name: value for name, value in config["tuning"].items() if name != "_target_"}
     return {
-        "system": f"{config['names']['system']}, lead time {config['system'].get('lead_time')}",
-        "cost": f"{config['names']['cost']}: " + ", ".join(f"{name} {value:g}" for name, value in cost.items()),
+        "system": f"{config['names']['system']}, "
+        + ", ".join(
+            f"{name} {_figure(value)}" for name, value in config["system"].items() if "lead_time" in name and value is not None
+        ),
+        "cost": f"{config['names']['cost']}: " + ", ".join(f"{name} {_figure(value)}" for name, value in cost.items()),
         "tuning": "each tuned method may simulate " + ", ".join(f"{name} {value}" for name, value in tuning.items()),
         "judging": f"{config['evaluation']['paths']} evaluation paths, {config['evaluation']['horizon']} periods",
     }
+
+
+def _figure(value: float | list[float]) -> str:
+    return "/".join(f"{one:g}" for one in value) if isinstance(value, list) else f"{value:g}"

@@ -47,7 +47,7 @@ def _optimum(found: dict[str, float], seconds: float) -> tuple[str, str, str]:
     kind = "discounted" if found["discount"] < 1 else "" if "periods" in found else "per period"
     kind = f"{kind}, over the horizon".strip(", ") if "periods" in found else kind
     bracket = f"{found['lower']:,.9g} … {found['upper']:,.9g} (proved)"
-    return f"optimal cost {kind}\n{found['states']:,.0f} states, {seconds:.1f} s", f"{found['value']:,.6g}", bracket
+    return f"optimal cost less revenue {kind}\n{found['states']:,.0f} states, {seconds:.1f} s", f"{found['value']:,.6g}", bracket
 
 
 def _cells(figure: dict[str, Any]) -> tuple[str, str]:

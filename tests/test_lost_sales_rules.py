@@ -11,7 +11,7 @@ from scipy import stats
 from invbench import costs, problem, replay, tuning
 from invbench.costs import CostModel
 from invbench.dynamics import single
-from invbench.methods import base_stock, capped_base_stock, constant_order, newsvendor, r_Q, s_S, s_S_q, vector_base_stock
+from invbench.methods import base_stock, capped_base_stock, constant_order, r_Q, s_S, s_S_q, vector_base_stock
 from invbench.methods.capped_base_stock import CappedBaseStock
 from invbench.methods.constant_order import ConstantOrder
 from invbench.methods.s_S_q import CappedReorderUpTo
@@ -157,14 +157,6 @@ def test_standard_levels_are_at_the_critical_ratio():
     dear = replace(setting, cost=replace(setting.cost, shortage=np.array([4.0, 19.0])))
     assert fitted_levels(dear, "standard").T.tolist() == [[34, 28, 22, 15, 8], [48, 41, 33, 25, 16]]  # printed, too
     assert fitted_levels(of_table("poisson", 0, 9.0), "standard").tolist() == [[8]]  # P(D <= 7) = 0.867, P(D <= 8) = 0.932
-
-
-def test_the_critical_ratio_is_the_newsvendors():
-    retail = CostModel(20.0, 10.0, np.array([2.0, 5.0]), 10.0, 50.0, 0.0)
-    assert vector_base_stock.critical_ratio(retail, backlog=False) == pytest.approx([20 / 22, 20 / 25])  # 10 + (20 - 10)
-    for backlog in (False, True):
-        mine, other = (function(retail, backlog) for function in (vector_base_stock.critical_ratio, newsvendor.critical_fractile))
-        np.testing.assert_array_equal(mine, other)
 
 
 def test_levels_where_demand_is_continuous():

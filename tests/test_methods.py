@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from invbench import costs, problem, replay, tuning
+from invbench import costs, formulas, problem, replay, tuning
 from invbench.costs import CostModel
 from invbench.dynamics import single
 from invbench.evaluation import statistics
@@ -112,11 +112,11 @@ def test_newsvendor_levels_of_the_textbook(row):
 
 def test_critical_fractile_by_hand():
     retail = CostModel(20.0, 10.0, np.array([2.0, 5.0]), 10.0, 50.0, 0.0)
-    assert newsvendor.critical_fractile(retail, backlog=False) == pytest.approx([20 / 22, 20 / 25])  # 10 + (20 - 10)
-    assert newsvendor.critical_fractile(retail, backlog=True) == pytest.approx([10 / 12, 10 / 15])
+    assert formulas.critical_fractile(retail, backlog=False) == pytest.approx([20 / 22, 20 / 25])  # 10 + (20 - 10)
+    assert formulas.critical_fractile(retail, backlog=True) == pytest.approx([10 / 12, 10 / 15])
     no_margin = replace(retail, price=4.0)
-    assert newsvendor.critical_fractile(no_margin, backlog=False) == pytest.approx([10 / 12, 10 / 15])
-    assert newsvendor.critical_fractile(replace(retail, holding=0.0), backlog=True) == 1 - 1e-4  # some quantile is highest
+    assert formulas.critical_fractile(no_margin, backlog=False) == pytest.approx([10 / 12, 10 / 15])
+    assert formulas.critical_fractile(replace(retail, holding=0.0), backlog=True) == 1 - 1e-4  # some quantile is highest
 
 
 def test_newsvendor_fits_the_level_of_example_4_4():

@@ -312,4 +312,4 @@ def test_the_command_answers_with_the_optimum_and_its_bracket(tmp_path, capsys, 
     shown = capsys.readouterr().out
     report = json.loads((Path(shown.splitlines()[-1]) / "report.json").read_text())
     assert report["optimum"]["lower"] <= 4.395296 and report["optimum"]["upper"] >= 4.395294  # Zipkin 2008: 4.40
-    assert report["optimum"]["states"] > 100 and "optimal cost per period" in shown and "4.395" in shown
+    assert report["optimum"]["states"] > 100 and "optimal cost less revenue per period" in shown and "4.395" in shown

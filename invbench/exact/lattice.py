@@ -5,7 +5,6 @@ arrive later, and all that must be tabulated is the stock's part: what each dema
 receipt. Everything here is NumPy in float64, made once.
 """
 
-import logging
 import math
 from dataclasses import dataclass, replace
 from itertools import product
@@ -22,12 +21,13 @@ from invbench.dynamics.perishable import Perishable
 from invbench.dynamics.single import Single
 from invbench.exact import bounds
 from invbench.problem import Problem
+from invbench.progress import say
 
 OUTSIDE = -1
 SMALL = 200_000  # states
 DENSE = 1024  # up to so many kinds of stock the expectation over demand is a dense matrix product
 PART_VALUES = 2**22  # values that a part of a sweep makes at a time where it is not
-LOG = logging.getLogger("invbench")
+WORTH_SAYING = 0.1  # GiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,8 @@ def require_room(states: int, stocks: int, periods: np.ndarray, memory: float) -
     part = 3 * (states if stocks <= DENSE else PART_VALUES)
     policy = 4 * states * (len(periods) + 1)
     need = (8 * (3 * states + part) + policy + 28 * stocks * periods.shape[1]) / 2**30
-    LOG.info("optimum: %s states, about %.2f GiB", f"{states:,}", need)
+    if need > WORTH_SAYING:
+        say(f"optimum: {states:,} states, about {need:.2f} GiB")
     least = math.ceil(need * 100) / 100
     require(need <= memory, "method.memory", f"at least {least:g} GiB for {states:,} states", memory)
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from invbench.costs import CostModel
+from invbench.formulas import critical_fractile
 from invbench.problem import Problem
 from invbench.types import Array, Observation, Policy
 
@@ -40,14 +40,3 @@ class Newsvendor:
 def order_up_to_today(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:
     """What lifts the position to this period's level; levels: [horizon, item]."""
     return params["levels"][observation.time - params["start"][0]] - observation.position
-
-
-def critical_fractile(cost: CostModel, backlog: bool) -> np.ndarray:
-    """[] or [item] probability of meeting demand at which a unit more costs as much as it earns."""
-    underage = np.asarray(cost.shortage) + (0 if backlog else np.maximum(np.asarray(cost.price) - np.asarray(cost.purchase), 0))
-    return np.clip(quantile(underage, np.asarray(cost.holding)), 1e-4, 1 - 1e-4)
-
-
-def quantile(underage: np.ndarray | float, overage: np.ndarray | float) -> np.ndarray:
-    """underage / (underage + overage); money per unit."""
-    return underage / np.maximum(np.asarray(underage) + overage, 1e-12)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import require
-from invbench.costs import CostModel
+from invbench.formulas import critical_fractile
 from invbench.problem import Problem
 from invbench.tuning import PATH_VALUES, Budget
 from invbench.types import Array, Observation, Paths, Policy
@@ -41,7 +41,7 @@ class VectorBaseStock:
         if self.fractile == "better":
             return policy_of(best(problem, every_vector(problem, key), self.tuning, key, log))
         standard = self.fractile == "standard"
-        fractile = critical_ratio(problem.cost, problem.system.backlog) if standard else _number(self.fractile)
+        fractile = critical_fractile(problem.cost, problem.system.backlog) if standard else _number(self.fractile)
         return policy_of(levels_at(problem, key, np.broadcast_to(fractile, (1, problem.items)))[0])
 
 
@@ -65,13 +65,6 @@ def order_up_to_levels(params: dict[str, Array], observation: Observation, key: 
         waiting = waiting + on_order[j - 1] if j < lead_time else waiting  # what arrives in j periods or later, today's apart
         room = jnp.minimum(room, levels[j] - waiting)
     return jnp.maximum(room, 0)
-
-
-def critical_ratio(cost: CostModel, backlog: bool) -> np.ndarray:
-    """[] or [item] underage / (underage + holding): a unit short costs the shortage cost, and the margin where it is lost."""
-    margin = 0 if backlog else np.maximum(np.asarray(cost.price) - np.asarray(cost.purchase), 0)
-    underage = np.asarray(cost.shortage) + margin
-    return np.clip(underage / np.maximum(underage + np.asarray(cost.holding), 1e-12), 1e-4, 1 - 1e-4)
 
 
 # levels for fractiles

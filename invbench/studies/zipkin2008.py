@@ -13,6 +13,7 @@ from invbench.checks import choice, number, require, whole
 from invbench.costs import CostModel
 from invbench.dynamics import single
 from invbench.exact import best, bounds, chain, constant, lookahead, optimum
+from invbench.formulas import critical_fractile
 from invbench.keys import root
 from invbench.methods import base_stock, capped_base_stock, vector_base_stock
 from invbench.problem import Problem
@@ -113,7 +114,7 @@ def _followed(policy_of: Callable[[Problem], Policy], problem: Problem) -> Figur
 
 
 def _ratio(problem: Problem) -> float:
-    return float(vector_base_stock.critical_ratio(problem.cost, backlog=False))
+    return float(critical_fractile(problem.cost, backlog=False))
 
 
 def _standard_levels(problem: Problem) -> np.ndarray:

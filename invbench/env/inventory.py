@@ -1,16 +1,10 @@
-"""Reinforcement learning on a problem: a gymnax 1.0 environment over the dynamics, and an adapter to gymnasium.
-
-It registers `InventoryLostSales-v0` and `InventoryBacklog-v0`: `gymnax.make("InventoryBacklog-v0", lead_time=2)` works, with the
-settings of `textbook`. Nothing else imports it, because gymnax takes seconds to load.
-"""
+"""A gymnax 1.0 environment over any dynamics: an order, a period, its money."""
 
 import copy
 import math
 from functools import partial
 from typing import Any
 
-import gymnasium
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +14,8 @@ from jax import lax
 
 from invbench.checks import choice, number, require, whole
 from invbench.costs import CostModel
-from invbench.dynamics import dual_source, network, perishable, single
 from invbench.keys import named, root
 from invbench.problem import Problem
-from invbench.scenarios import gamma, poisson, uniform_discrete
 from invbench.scenarios.base import Scenario
 from invbench.scenarios.profile import WEEK, YEAR
 from invbench.types import Array, State
@@ -253,110 +245,3 @@ def from_problem(problem: Problem, *, max_order: float | list[float] | None = No
         max_order = np.broadcast_to(most, problem.system.order_shape(problem.items)).ravel().tolist()
     sizes = dict(horizon=problem.horizon, start=problem.start, window=problem.window)
     return Inventory(problem.scenario, problem.system, problem.cost, max_order=max_order, **sizes, **settings)
-
-
-def textbook(*, backlog: bool, mean: float = 5.0, lead_time: int = 4, shortage: float = 9.0, **settings: Any) -> Inventory:
-    """What the registered ids make: Poisson demand and linear costs, as in Zipkin (2008), Operations Research 56(5), 937-944.
-
-    mean: units per period; shortage: money per unit lost, or owed at the end of a period (holding: 1). settings: as in
-    `Inventory`; by default horizon 100, and continuous orders up to 4 mean.
-    """
-    scenario = poisson.create(mean=mean, items=1)
-    system = single.create(lead_time=lead_time, backlog=backlog, initial_stock=mean * (lead_time + 1))
-    number("cost.shortage", shortage, low=0)
-    cost = CostModel(price=0.0, purchase=0.0, holding=1.0, shortage=shortage, fixed_order=0.0, salvage=0.0)
-    actions = {} if "order_grid" in settings else {"max_order": 4 * mean}
-    return Inventory(scenario, system, cost, **({"horizon": 100} | actions | settings))
-
-
-def two_suppliers(*, lead_time: int = 2, premium: float = 5.0, **settings: Any) -> Inventory:
-    """What `InventoryDualSource-v0` makes: Gijsbrechts et al. (2022), M&SOM 24(3), with 0 to 4 units of demand, all alike.
-
-    lead_time: periods, regular (expedited: at once); premium: money per unit expedited. settings: as in `Inventory`; by default
-    horizon 100, and continuous orders up to 8 from either supplier.
-    """
-    scenario = uniform_discrete.create(low=0, high=4, items=1)
-    system = dual_source.create(lead_time=lead_time, expedite_lead_time=0, backlog=True, initial_stock=2.0 * (lead_time + 1))
-    rates = dict(price=0.0, purchase=100.0, holding=5.0, shortage=495.0, fixed_order=0.0, salvage=0.0)
-    cost = CostModel(**rates, expedite=number("cost.expedite", premium, low=0))
-    return Inventory(scenario, system, cost, **({"horizon": 100, "max_order": 8.0} | settings))
-
-
-def expiring(*, life: int = 2, lead_time: int = 1, issuing: str = "fifo", waste: float = 7.0, **settings: Any) -> Inventory:
-    """What `InventoryPerishable-v0` makes: De Moor et al. (2022), EJOR 301(2), 535-545, with gamma demand of mean 4 and CV 0.5.
-
-    life, lead_time: periods; issuing: fifo or lifo; waste: money per unit expired. settings: as in `Inventory`; by default
-    horizon 365, continuous orders up to 10, and stock by remaining life among the features.
-    """
-    system = perishable.create(lead_time=lead_time, life=life, issuing=issuing, maximum_order=10.0, initial_stock=0.0)
-    rates = dict(price=0.0, purchase=3.0, holding=1.0, shortage=5.0, fixed_order=0.0, salvage=0.0)
-    cost = CostModel(**rates, waste=number("cost.waste", waste, low=0))
-    actions = {} if "order_grid" in settings else {"max_order": 10.0}
-    usual = {"horizon": 365, "features": ("ages", "pipeline", "position", "calendar")}
-    return Inventory(gamma.create(mean=4.0, cv=0.5, items=1), system, cost, **(usual | actions | settings))
-
-
-def chain(*, mean: float = 5.0, lead_times: tuple[int, ...] = (1, 1, 2), **settings: Any) -> Inventory:
-    """What `InventorySerial-v0` makes: Poisson demand and the rates of Snyder and Shen (2019), Example 6.1, for three stages.
-
-    mean: units per period; lead_times: periods, of stage 0 (customers) first. settings: as in `Inventory`; by default horizon
-    100, and continuous orders up to 4 mean at each stage.
-    """
-    system = network.create(lead_times=lead_times, initial_stock=[mean * (lead_time + 1) for lead_time in lead_times])
-    require(system.stages == 3, "system.lead_times", "three figures, or else make an Inventory", lead_times)
-    holding, shortage, in_transit = (np.asarray(rates, np.float32) for rates in ((7, 4, 2), (37.12, 0, 0), (4, 2, 0)))
-    rates = dict(price=0.0, purchase=0.0, holding=holding, shortage=shortage, fixed_order=0.0, salvage=0.0)
-    cost = CostModel(**rates, in_transit=in_transit)
-    return Inventory(poisson.create(mean=mean, items=1), system, cost, **({"horizon": 100, "max_order": 4 * mean} | settings))
-
-
-def register() -> None:
-    """Make the ids known to gymnax, unless they are."""
-    games = {"InventoryLostSales-v0": partial(textbook, backlog=False), "InventoryBacklog-v0": partial(textbook, backlog=True)}
-    games["InventoryDualSource-v0"] = two_suppliers
-    games["InventoryPerishable-v0"] = expiring
-    games["InventorySerial-v0"] = chain
-    for name, make in games.items():
-        if name not in gymnax.registered_envs:
-            gymnax.register(name, make)
-
-
-register()
-
-
-class GymnasiumEnv(gymnasium.Env):
-    """An `Inventory` for agents that speak gymnasium: numpy in and out, and no reset of its own.
-
-    In the last period `step` returns truncated and the final observation; then the caller resets. `reset(seed=...)` starts the
-    stream of episodes anew, `reset()` goes on with it. Information: "flows" and "money", each a dict of arrays [item].
-    """
-
-    metadata = {"render_modes": []}
-
-    def __init__(self, game: Inventory, params: EnvParams | None = None):
-        self._game, self._params, self._state = game, params or game.default_params, None
-        self.action_space = spaces.gymnax_space_to_gym_space(game.action_space(self._params))
-        self.observation_space = spaces.gymnax_space_to_gym_space(game.observation_space(self._params))
-
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
-        """The first observation of the next episode; there are no options."""
-        super().reset(seed=seed)
-        require(not options, "options", "left out", options)
-        self._key = jax.random.key(int(self.np_random.integers(2**31)))
-        observation, self._state = self._game.reset(self._key, self._params)
-        return np.array(observation), {}
-
-    def step(self, action: np.ndarray | int) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """One period. Raises ResetNeeded between episodes, and ValueError where the action is not finite."""
-        if self._state is None:
-            raise gymnasium.error.ResetNeeded("No episode is under way: call reset before step.")
-        require(bool(np.isfinite(action).all()), "action", "finite", action)
-        moved = self._game.step(self._key, self._state, action, self._params)
-        reward, terminated, truncated, information = jax.device_get(moved[2:])
-        self._state = None if truncated else moved[1]  # of the episode that gymnax has begun, nothing is used
-        happened = {part: _given(information[part]) for part in ("flows", "money")}
-        return np.array(information["final_observation"]), float(reward), bool(terminated), bool(truncated), happened
-
-
-def _given(record: Any) -> dict[str, np.ndarray]:
-    return {name: value for name, value in record._asdict().items() if value is not None}
