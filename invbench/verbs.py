@@ -46,8 +46,12 @@ def _optimum(found: dict[str, float], seconds: float) -> tuple[str, str, str]:
     """The optimum that was computed, its bracket, and what it took."""
     kind = "discounted" if found["discount"] < 1 else "" if "periods" in found else "per period"
     kind = f"{kind}, over the horizon".strip(", ") if "periods" in found else kind
-    bracket = f"{found['lower']:,.9g} … {found['upper']:,.9g} (proved)"
-    return f"optimal cost less revenue {kind}\n{found['states']:,.0f} states, {seconds:.1f} s", f"{found['value']:,.6g}", bracket
+    bracket = f"{found['lower']:,.9g} … {found['upper']:,.9g}" + (" (proved)" if found["proved"] else "")
+    return (
+        f"optimal cost {kind}\n(less revenue)\n{found['states']:,.0f} states, {seconds:.1f} s",
+        f"{found['value']:,.6g}",
+        bracket,
+    )
 
 
 def _cells(figure: dict[str, Any]) -> tuple[str, str]:
@@ -106,7 +110,7 @@ def verify(arguments: list[str]) -> int:
 
 def rerun(arguments: list[str]) -> int:
     """Run a finished job once more from its saved config and compare every result file byte by byte."""
-    from invbench import run
+    from invbench import run, saved
     from invbench.tracker import Careful, Tracker
 
     folder = _folder(arguments, "rerun")
@@ -117,7 +121,8 @@ def rerun(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".rerun-") as place:
         again = Path(place)
         run.work(plain, again, Careful(Tracker()))
-        names = ("report.json", "values.npz", "trajectory.npz")
+        kept = [name for name in saved.FILES if (folder / name).exists()]
+        names = ("report.json", "values.npz", "trajectory.npz", *kept)
         differ = [name for name in names if not filecmp.cmp(folder / name, again / name, shallow=False)]
     print("the same bytes again" if not differ else f"differs: {', '.join(differ)}", file=sys.stdout)
     print(folder)

@@ -106,7 +106,7 @@ def textbook_quantile(row, fractile):
 
 @pytest.mark.parametrize("row", of_rule("newsvendor"), ids=lambda row: row["instance"])
 def test_newsvendor_levels_of_the_textbook(row):
-    fractile = newsvendor.quantile(row["shortage"], row["holding"])
+    fractile = formulas.quantile(row["shortage"], row["holding"])
     assert textbook_quantile(row, fractile) == pytest.approx(row["figure"], rel=1e-6)
 
 
@@ -194,7 +194,7 @@ def test_tuned_base_stock_with_backlog_is_the_newsvendor_of_lead_time_and_review
     means, shortage = np.array([5.0, 12.0]), np.array([9.0, 4.0])
     setting = made(mixed(means), rates([1, 1], shortage), 100, lead_time=2, backlog=True, initial_stock=15)
     policy = BaseStock(tuning.budget(1000, 64, 2)).fit(setting, jax.random.key(0), ignore)
-    expected = stats.poisson.ppf(newsvendor.quantile(shortage, 1.0), 3 * means)
+    expected = stats.poisson.ppf(formulas.quantile(shortage, 1.0), 3 * means)
     assert policy.params["level"].tolist() == expected.tolist() == [20, 41]
 
 

@@ -218,6 +218,19 @@ def test_the_policy_simulated_costs_the_optimum(case):
     assert lower <= found.upper + 1e-9 and upper >= found.lower - 1e-9  # the third road: the policy as a chain
 
 
+def test_a_periodic_optimum_has_a_bracket_too():
+    # demand 1, lead time 0, orders in batches of 2: 1 is left every other period, which costs 1
+    made = posed(discrete.create(probabilities=[0.0, 1.0], items=1), lost(0, batch=2), shortage=9.0)
+    found = optimum.find(made)
+    assert found.lower <= 0.5 + 1e-9 and found.upper >= 0.5 - 1e-9 and found.upper - found.lower <= 1e-6
+
+
+def test_what_is_left_of_the_sweeps_is_said(capsys):
+    found = optimum.find(posed(DEMANDS["poisson"], lost(2), shortage=9.0), sweeps=3)
+    assert found.upper - found.lower > 0.01 and "still" in capsys.readouterr().err
+    assert found.lower < 6.093642 < found.upper  # Zipkin 2008: the bracket holds all the same
+
+
 def test_a_season_is_planned_for_period_by_period():
     scenario = seasonal_poisson.create(mean=3, annual=0.0, weekly=0.8, trend=0.0, items=1)
     for system in (lost(1, initial_stock=6), single.create(lead_time=1, backlog=True, initial_stock=6)):
@@ -312,4 +325,14 @@ def test_the_command_answers_with_the_optimum_and_its_bracket(tmp_path, capsys, 
     shown = capsys.readouterr().out
     report = json.loads((Path(shown.splitlines()[-1]) / "report.json").read_text())
     assert report["optimum"]["lower"] <= 4.395296 and report["optimum"]["upper"] >= 4.395294  # Zipkin 2008: 4.40
-    assert report["optimum"]["states"] > 100 and "optimal cost less revenue per period" in shown and "4.395" in shown
+    assert report["optimum"]["states"] > 100 and "optimal cost per period" in shown and "4.395" in shown
+
+
+def test_another_exact_solver_finds_the_same_optimum_and_orders():
+    dynaplex = pytest.importorskip("dynaplex", reason="a peer: pip install 'invbench[peers]'")
+    from dynaplex.modelling import DiscreteDist
+    from dynaplex.models.lost_sales import LostSalesMDP
+
+    theirs = dynaplex.ExactSolver(LostSalesMDP(9.0, 1.0, 2, DiscreteDist.poisson(5.0)), epsilon=1e-8).solve().cost
+    found = optimum.find(posed(DEMANDS["poisson"], lost(2), shortage=9.0), tolerance=1e-8)
+    assert found.lower - 1e-7 <= theirs <= found.upper + 1e-7

@@ -3,7 +3,7 @@
 Lost sales without a fixed cost: with G(y) the newsvendor's cost of the demand of so many periods, no order lifts a position
 above the fractile u / (u + holding) of the demand that the position must last for (Morton 1969, Management Science 15(5);
 Zipkin 2008, Operations Research 56(5), 937-944). With a fixed cost, in dual sourcing and for perishables the bounds are
-generous guesses; the caller checks that the policy found stays clear of them, and enlarges them otherwise.
+generous guesses; the caller widens them until the optimum stays the same.
 """
 
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ class Lattice:
     rush_cost: np.ndarray | None = None  # [order] money
     lag: int = 0  # periods between a decision and the cost that it is charged (the reduction to the position)
     deep: int = 0  # positions below the lowest that `money` has, for the demand of `lag` periods
-    proved: bool = True  # the bounds leave no optimal policy out; else they are checked by what the policy reaches
+    proved: bool = True  # the bounds leave no optimal policy out; else the caller widens them until nothing changes
 
     def cost(self, ahead: np.ndarray, discount: float, last: bool = False) -> np.ndarray:
         """[after] expected money that a decision is charged; ahead: [lag + 1, demand] probabilities from its period on."""

@@ -11,7 +11,7 @@ from invbench.dynamics.perishable import Perishable
 from invbench.exact import iteration, lattice, table
 from invbench.exact.lattice import Lattice
 from invbench.problem import Problem
-from invbench.progress import told
+from invbench.progress import say, told
 from invbench.types import Policy
 
 GROWTH = 1.5  # of bounds that are not proved, until they do not matter
@@ -29,6 +29,7 @@ class Optimum:
     seconds: float  # compilation included
     discount: float
     periods: int | None  # None: infinite horizon
+    proved: bool = True  # theory says that no better policy leaves the lattice; else it was widened until nothing changed
 
     @property
     def value(self) -> float:
@@ -37,7 +38,7 @@ class Optimum:
 
     def figures(self) -> dict[str, float]:
         """What report.json has of it."""
-        names = ("value", "lower", "upper", "states", "sweeps", "seconds", "discount")
+        names = ("value", "lower", "upper", "states", "sweeps", "seconds", "discount", "proved")
         return {name: getattr(self, name) for name in names} | ({} if self.periods is None else {"periods": self.periods})
 
 
@@ -74,7 +75,8 @@ def find(
     states = int((~iteration.outside(found.lattice)).sum())
     seconds = time.perf_counter() - started
     return Optimum(
-        found.policy, found.lower, found.upper, states, found.sweeps, seconds, discount, problem.horizon if finite else None
+        found.policy, found.lower, found.upper, states, found.sweeps, seconds, discount,
+        problem.horizon if finite else None, found.lattice.proved,
     )  # fmt: skip
 
 
@@ -110,6 +112,9 @@ class _Search:
         with told("value iteration") as tell:
             hear = lambda done, width: tell(f"{given.states:,} states, sweep {done}, bracket {width:.2g}")  # noqa: E731
             solved = iteration.solve(given, pmf, cost, self.discount, self.tolerance, self.sweeps, start, hear)
+        lower, upper = solved.bracket
+        if upper - lower > 2 * self.tolerance * max(1.0, abs(upper) / iteration.LARGE):
+            say(f"optimum: the bracket is still {upper - lower:.3g} wide after {solved.sweeps:,} sweeps (method.sweeps)")
         policy = table.policy(given, iteration.greedy(given, pmf, cost, solved.value, self.discount))
         sunk = _sunk(self.problem, ahead[: given.lag], self.discount) if self.discount < 1 else 0.0
         return _Found(policy, solved.bracket.lower + sunk, solved.bracket.upper + sunk, solved.sweeps, given)

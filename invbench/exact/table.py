@@ -17,7 +17,7 @@ def policy(lattice: Lattice, numbers: np.ndarray, start: int = 0) -> Policy:
         own = numbers[:, supplier] if timed else numbers[supplier]
         units = lattice.orders[own] if name == "orders" else own
         shape = (len(numbers), *lattice.shape) if timed else lattice.shape
-        tables[name] = jnp.asarray(units.astype(np.int16).reshape(*shape, 1))
+        tables[name] = jnp.asarray(units.astype(np.int16 if units.max() < 2**15 else np.int32).reshape(*shape, 1))
     params = {**tables, "low": jnp.full((1,), lattice.low, jnp.int32), "start": jnp.full((1,), start, jnp.int32)}
     if lattice.at_once and lattice.lag + (lattice.low < 0):
         return Policy(params, timed_by_position if timed else by_position)
