@@ -93,7 +93,7 @@ def solve(
     started = time.perf_counter()
     with jax.enable_x64(True):
         given = tables(lattice, probability, cost)
-        value = jnp.where(given.outside, FAR, 0.0)
+        value = jnp.where(given.outside, jnp.float64(FAR), jnp.float64(0.0))  # not of a weak type, which would compile twice
         state = (value, jnp.float64(-jnp.inf), jnp.float64(jnp.inf), jnp.int64(0), jnp.float64(1.0))
         step, fresh, last_width, stall = 1, 0, np.inf, 0
         while True:

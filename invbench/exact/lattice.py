@@ -22,6 +22,7 @@ from invbench.dynamics.single import Single
 from invbench.exact import bounds
 from invbench.problem import Problem
 from invbench.progress import say
+from invbench.types import Array
 
 OUTSIDE = -1
 SMALL = 200_000  # states
@@ -217,31 +218,29 @@ def _rounded(orders: np.ndarray, highest: int, waiting: int) -> tuple[np.ndarray
 
 def _meet(system: Any, stock: np.ndarray, demand: np.ndarray) -> tuple[Any, Any]:
     """One period of the system with nothing ordered and nothing on the way, for every stock and demand: flows and state after."""
-    shape = np.broadcast_shapes(stock.shape, demand.shape)
-    return _move(system, lambda state, wide: state._replace(on_hand=wide(stock), position=wide(stock)), shape, demand)
+    with jax.enable_x64(True):
+        flows, after = _period(system, {"on_hand": stock.ravel().astype(np.float64)}, demand.astype(np.float64))
+        return jax.tree.map(np.asarray, (flows, after))
 
 
 def _meet_ages(system: Any, ages: np.ndarray, demand: np.ndarray) -> tuple[Any, np.ndarray]:
     """The same for stock by remaining life [stock, life]; the second part is ages after the period [life, stock, demand]."""
-    shape = (len(ages), len(demand))
-    by_age = np.broadcast_to(ages.T[:, :, None], (ages.shape[1], *shape))
-    place = lambda state, wide: state._replace(ages=jnp.asarray(by_age, float)[..., None], position=wide(ages.sum(1)[:, None]))  # noqa: E731
-    flows, after = _move(system, place, shape, demand)
-    return flows, after.ages
-
-
-def _move(system: Any, place: Any, shape: tuple[int, ...], demand: np.ndarray) -> tuple[Any, Any]:
     with jax.enable_x64(True):
-        wide = lambda values: jnp.broadcast_to(jnp.asarray(values, jnp.float64), shape)[..., None]  # noqa: E731
-        state = system.settle(place(system.initial(jnp.zeros((0, *shape, 1)), 0, 0), wide))
-        order = jnp.zeros((*system.order_shape(1)[:-1], *shape, 1))
-        after, flows = _transition(system, state, order, wide(demand))
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], (flows, after._replace(time=np.zeros(1))))
+        flows, after = _period(system, {"ages": ages.T.astype(np.float64)}, demand.astype(np.float64))
+        return jax.tree.map(np.asarray, (flows, after.ages))
 
 
 @jax.jit
-def _transition(system, state, order, demand):
-    return system.transition(state, order, demand)
+def _period(system: Any, stock: dict[str, Array], demand: Array) -> tuple[Any, Any]:
+    """Flows and state after [..., stock, demand], for stock [..., stock] in the field of the state that it is given for."""
+    units = next(iter(stock.values()))
+    shape = (units.shape[-1], demand.shape[0], 1)
+    wide = {name: jnp.broadcast_to(units[..., None, None], (*units.shape[:-1], *shape)) for name in stock}
+    position = jnp.broadcast_to(units.reshape(-1, units.shape[-1]).sum(0)[:, None, None], shape)
+    state = system.settle(system.initial(jnp.zeros((0, *shape)), 0, 0)._replace(**wide, position=position))
+    order = jnp.zeros((*system.order_shape(1)[:-1], *shape))
+    after, flows = system.transition(state, order, jnp.broadcast_to(demand[:, None], shape))
+    return jax.tree.map(lambda leaf: leaf[..., 0] if leaf.ndim > 1 else leaf, (flows, after))
 
 
 def money_of(problem: Problem, stock: np.ndarray, demand: np.ndarray, discount: float) -> np.ndarray:
