@@ -110,7 +110,7 @@ def verify(arguments: list[str]) -> int:
 
 def rerun(arguments: list[str]) -> int:
     """Run a finished job once more from its saved config and compare every result file byte by byte."""
-    from invbench import run, saved
+    from invbench import run
     from invbench.tracker import Careful, Tracker
 
     folder = _folder(arguments, "rerun")
@@ -121,8 +121,7 @@ def rerun(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".rerun-") as place:
         again = Path(place)
         run.work(plain, again, Careful(Tracker()))
-        kept = [name for name in saved.FILES if (folder / name).exists()]
-        names = ("report.json", "values.npz", "trajectory.npz", *kept)
+        names = ("report.json", "values.npz", "trajectory.npz")
         differ = [name for name in names if not filecmp.cmp(folder / name, again / name, shallow=False)]
     print("the same bytes again" if not differ else f"differs: {', '.join(differ)}", file=sys.stdout)
     print(folder)
