@@ -22,7 +22,7 @@ from invbench.studies.cells import Cell, as_csv, verdict
 
 READING = (
     "printed / ours, or ours alone; * print is known to be wrong, ours is held to a recomputation; ! differs and should not."
-    " Ours is exact (lower and upper in the CSV are proved), but where a note says that it was simulated."
+    " Ours is exact (lower and upper in the CSV are proved), but where a note says otherwise."
 )
 MARKS = {"fails": "! ", "misprint": "* "}  # before the figures, so that digits stay in line
 STYLES = {"fails": "bold red", "misprint": "yellow", "ours": "cyan"}
