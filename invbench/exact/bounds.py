@@ -44,7 +44,8 @@ def backlog(problem: Problem, periods: np.ndarray, size: float) -> Bounds:
     cost, cover = problem.cost, problem.system.lead_time + 1
     shortage, holding = float(cost.shortage), _holding(problem)
     require(shortage > 0, "cost.shortage", "a number > 0 for an exact method with backlog", shortage)
-    level = _highest_fractile(periods, cover, shortage / (shortage + holding))
+    earned = shortage + float(cost.price)  # what is still owed at the end of a horizon is never paid for
+    level = _highest_fractile(periods, cover, earned / (earned + holding))
     least = _lowest_fractile(periods, cover, shortage / (shortage + holding))
     room = _lot(problem, periods) * size
     lowest = int(least - room / shortage * holding - room - periods.shape[1])
