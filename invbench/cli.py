@@ -24,6 +24,7 @@ HELP = """\
   invbench report FOLDER                           the tables and the page of a sweep, again
   invbench verify FOLDER                           whether every result is as it was written
   invbench rerun FOLDER                            a finished job once more, compared byte by byte
+  invbench evaluate policy=FILE \\[…]               a job's policy.safetensors judged again, on its problem or a changed one
 
 Three to start with:
 
@@ -70,6 +71,10 @@ def _main(arguments: list[str]) -> int:
 
         return getattr(verbs, arguments[0])(arguments[1:])
     guard(arguments)
+    if arguments and arguments[0] == "evaluate":
+        from invbench import saved
+
+        return _single(saved.arguments(arguments[1:]))
     if any(argument in ("-m", "--multirun") for argument in arguments):
         return _sweep(arguments)
     return _single(arguments)

@@ -18,7 +18,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from invbench import jobs, problem
+from invbench import jobs, problem, saved
 from invbench.costs import Economics
 from invbench.evaluation import report
 from invbench.evaluation.statistics import mean
@@ -110,6 +110,7 @@ def place(config: DictConfig, plain: dict[str, Any]) -> tuple[Path, str]:
     sweep = HydraConfig.initialized() and HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN"
     names = plain["names"]
     title = f"{names['method']}-{names['scenario']}" if plain["study"] is None else names["experiment"] or "study"
+    title = f"evaluate-{title}" if "policy" in plain else title
     own = jobs.slug(f"{title}-{jobs.digest(jobs.content(plain) | _data(plain['scenario']))}")
     parent = jobs.inside(Path(plain["outputs"]), plain["name"] or "runs")
     label = ",".join(sorted(text for text in HydraConfig.get().overrides.task if not jobs.elsewhere(text))) if sweep else ""
@@ -123,7 +124,7 @@ def _data(scenario: dict[str, Any]) -> dict[str, str]:
 
 
 def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
-    """Fit, judge, write."""
+    """Fit (or take a saved policy), judge, write."""
     made = setting(plain)
     method = build(plain["method"])
     key = root(plain["seed"], "method", plain["names"]["method"])
@@ -134,7 +135,10 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
         heard.update(metrics)
         tracker.log(metrics, step)
 
-    policy, made, label = fit(method, made, key, log)
+    if "policy" in plain:
+        policy, label = saved.restored(plain, made.problem), ""
+    else:
+        policy, made, label = fit(method, made, key, log)
     jax.block_until_ready(policy.params)
     fitted = time.perf_counter()
     judged = report.evaluate(made.problem, policy, made.evaluation, key)
@@ -154,6 +158,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
     np.savez(folder / "values.npz", benefit=judged.benefit, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
+    saved.keep(folder, policy, made.problem, jobs.content(plain))
     jobs.write_json(folder / "report.json", document)
     jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key))
     _track(tracker, document, folder)
@@ -232,7 +237,8 @@ def describe(
 ) -> dict[str, Any]:
     """What was judged, as report.json has it."""
     names = plain["names"]
-    small = {name: np.asarray(leaf) for name, leaf in policy.params.items()} if isinstance(policy.params, dict) else {}
+    given = policy.params if isinstance(policy.params, dict) else {}
+    small = {name: np.asarray(leaf) for name, leaf in given.items() if hasattr(leaf, "shape")}
     return {
         **{name: names[name] for name in ("method", "scenario", "system", "cost")},
         "family": method.family,

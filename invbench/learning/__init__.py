@@ -1,0 +1,1 @@
+"""What learned methods share: networks as plain pytrees, and what they look at."""
