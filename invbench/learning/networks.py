@@ -1,0 +1,71 @@
+"""Dense networks as plain pytrees; features come first, so that a block of paths and items is one matrix product per layer."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from invbench.learning import features
+from invbench.types import Array, Observation
+
+ONE = math.log(math.e - 1)  # softplus of it is 1: so much bias orders the mean demand
+Layers = tuple[dict[str, Array], ...]  # of each layer: weights [out, in], bias [out]
+
+
+def initial(key: Array, sizes: Sequence[int], scale_last: float = 1.0) -> Layers:
+    """Random layers of widths sizes = (in, hidden, …, out); `scale_last` shrinks the weights of the last one.
+
+    Normal with variance 2 / in and bias 0 (He et al. 2015, "Delving deep into rectifiers", equation 10).
+    """
+    keys, last = jax.random.split(key, len(sizes) - 1), len(sizes) - 2
+    return tuple(
+        _layer(keys[i], sizes[i], sizes[i + 1], (2.0 / sizes[i]) ** 0.5 * (scale_last if i == last else 1.0))
+        for i in range(len(sizes) - 1)
+    )
+
+
+def _layer(key: Array, inputs: int, outputs: int, scale: float) -> dict[str, Array]:
+    return {"weights": scale * jax.random.normal(key, (outputs, inputs)), "bias": jnp.zeros(outputs)}
+
+
+def apply(layers: Layers, x: Array, activation: Callable[[Array], Array] = jax.nn.relu) -> Array:
+    """[out, ...] of x [in, ...]; the activation follows every layer but the last."""
+    for layer in layers[:-1]:
+        x = activation(_dense(layer, x))
+    return _dense(layers[-1], x)
+
+
+def _dense(layer: dict[str, Array], x: Array) -> Array:
+    bias = layer["bias"].reshape(-1, *(1,) * (x.ndim - 1))
+    return jnp.tensordot(layer["weights"], x, axes=1) + bias
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["layers", "scale", "least"], meta_fields=["features", "whole"])
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The params of a policy that orders what a network says: what is learned, and what is known of the problem."""
+
+    layers: Layers
+    scale: Array  # [item] mean demand a period, units: inputs are divided by it and outputs multiplied
+    least: Array  # [item] units: a smaller order is not placed
+    features: tuple[str, ...]  # what the network looks at, see features.stacked
+    whole: bool  # orders are rounded to whole units
+
+
+def order(params: Network, observation: Observation, key: Array | None) -> Array:
+    """[..., item] what the network orders, in whole units where demand is whole; too small an order is not placed."""
+    units = amount(params, observation)
+    units = jnp.round(units) if params.whole else units
+    return jnp.where(units >= params.least, units, 0)
+
+
+def amount(params: Network, observation: Observation) -> Array:
+    """[..., item] the same before rounding: softplus of the network's output, in periods of mean demand.
+
+    The hidden layers have ELU, as in the settings published with Alvo et al. 2023 (arXiv 2306.11246): no unit dies.
+    """
+    seen = features.stacked(observation, params.features, params.scale) - 1  # about zero near the mean demand
+    return params.scale * jax.nn.softplus(apply(params.layers, seen, jax.nn.elu)[0])
