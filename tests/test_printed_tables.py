@@ -14,8 +14,9 @@ import yaml
 
 from invbench import run
 from invbench.studies import all_tables
-from invbench.studies.all_tables import AllTables, Outcome, compose, html, markdown, total
+from invbench.studies.all_tables import TITLE, AllTables, compose, markdown
 from invbench.studies.cells import Cell, tally
+from invbench.studies.pages import Outcome, html, total
 from invbench.studies.printed import Printed
 
 ZHENG = "zheng_federgruen1991"
@@ -132,7 +133,7 @@ class Page(HTMLParser):
 def test_the_page_escapes_shows_every_cell_and_links_to_what_exists(tmp_path):
     found = tuple(Fails().cells({}))
     good = Outcome("fails", Fails.title, found, 1.25, 1, files=("config.yaml", "published.csv"))
-    page = Page(html([good, Outcome("bad", seconds=0.5, error="KeyError: <x>")]))
+    page = Page(html(TITLE, [good, Outcome("bad", seconds=0.5, error="KeyError: <x>")]))
     assert page.open == [] and {"summary", "fails", "bad"} <= set(page.ids)
     for text in (
         "! 1 / 1.50",

@@ -288,7 +288,7 @@ def _cold(run: Callable[[], Any]) -> tuple[float, float]:
 
 def _memory() -> tuple[float, float]:
     """GiB that the process holds now (elsewhere than on Linux: the most so far), and the most that it has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+    peak = speed_exact.peak_memory()
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else None
     return peak if pages is None else pages * resource.getpagesize() / 2**30, peak
 
