@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 import time
 import traceback
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from invbench.evaluation.statistics import mean
 from invbench.jobs import Refused
 from invbench.keys import root
 from invbench.problem import Problem
-from invbench.tracker import Careful
+from invbench.tracker import Careful, Log
 from invbench.types import Paths, Policy
 
 LOG = logging.getLogger("invbench")
@@ -128,15 +129,9 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     made = setting(plain)
     method = build(plain["method"])
     key = root(plain["seed"], "method", plain["names"]["method"])
-    started = time.perf_counter()
-    heard: dict[str, float] = {}
-
-    def log(metrics: dict[str, float], step: int) -> None:
-        heard.update(metrics)
-        tracker.log(metrics, step)
-
+    log, started = Log(tracker, _states(folder)), time.perf_counter()
     if "policy" in plain:
-        policy, label = saved.restored(plain, made.problem), ""
+        policy, label = saved.restored(plain, made.problem), remark(method)
     else:
         policy, made, label = fit(method, made, key, log)
     jax.block_until_ready(policy.params)
@@ -148,20 +143,26 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
         judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
     )
     document["forecast"] = {
-        name.split("/")[1]: {"value": value if math.isfinite(value) else None}
-        for name, value in heard.items()
-        if name.startswith("forecast/")
+        name: {"value": value if math.isfinite(value) else None} for name, value in log.heard("forecast").items()
     } or None
-    optimum = {name.split("/")[1]: value for name, value in heard.items() if name.startswith("optimum/")}
+    optimum = log.heard("optimum")
     timing |= {"optimum": optimum.pop("seconds")} if optimum else {}
     document["optimum"] = optimum or None
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
     np.savez(folder / "values.npz", benefit=judged.benefit, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
     saved.keep(folder, policy, made.problem, jobs.content(plain))
+    if log.curve:
+        jobs.write_json(folder / "curve.json", log.curve)
     jobs.write_json(folder / "report.json", document)
     jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key))
     _track(tracker, document, folder)
+    shutil.rmtree(_states(folder), ignore_errors=True)
+
+
+def _states(folder: Path) -> Path:
+    """Where a training that was cut off goes on from; outside of the job's folder, which begins anew."""
+    return folder.parent / "training" / folder.name
 
 
 def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:
@@ -207,12 +208,17 @@ def fit(method: Any, setting: Setting, key: jax.Array, log: Callable[[dict, int]
     setting that it is judged in, and the remark says so.
     """
     if not getattr(method, "knows_paths", False):
-        return method.fit(setting.problem.for_fitting(), key, log), setting, ""
+        return method.fit(setting.problem.for_fitting(), key, log), setting, remark(method)
     plan = method.plan(setting.problem, setting.evaluation)
     if plan.exact:
         return plan.policy, setting, ""
     relaxed = replace(setting, problem=replace(setting.problem, system=plan.system))
     return plan.policy, relaxed, "order constraints left out"
+
+
+def remark(method: Any) -> str:
+    """What every table says beside the method's name."""
+    return "fast mode" if getattr(method, "fast_mode", False) else ""
 
 
 @lru_cache(maxsize=2)

@@ -78,7 +78,8 @@ def _load(home: Path | None, label: str) -> Job:
 def _finished(home: Path, config: dict[str, Any]) -> Job:
     """A job whose files are all written."""
     found = jobs.read_json(home / "report.json")
-    return Job(config, "done", "", found, _arrays(home / "values.npz"), _arrays(home / "trajectory.npz"))
+    curve = jobs.read_json(home / "curve.json") or ()
+    return Job(config, "done", "", found, _arrays(home / "values.npz"), _arrays(home / "trajectory.npz"), tuple(curve))
 
 
 def _guess(label: str) -> dict[str, Any]:
@@ -142,6 +143,7 @@ def _result(group: compare.Group, row: dict[str, Any]) -> Any:
     return Result(
         group.method, first["family"], first["label"], "done", "", row, group.benefit.mean(0) * group.scale,
         compare.components(group), group.jobs[0].trajectory, costs.once(), costs.per_period(), first["periods"],
+        group.jobs[0].curve,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from invbench.checks import choice
 
 LOG = logging.getLogger("invbench")
+CURVES = "train/", "validation/"  # metrics of learning curves
 
 
 class Tracker:
@@ -133,6 +134,25 @@ class Careful(Tracker):
 
     def finish(self, exit_code: int) -> None:
         self._do("finish", exit_code)
+
+
+class Log:
+    """What a method says while it is fitted: for the tracker, and kept. `place`: where it may keep states to go on from."""
+
+    def __init__(self, tracker: Tracker, place: Path | None = None):
+        self._tracker, self.place, self.curve = tracker, place, []
+        self._last: dict[str, float] = {}
+
+    def __call__(self, metrics: dict[str, float], step: int) -> None:
+        self._last.update(metrics)
+        learning = {name: value for name, value in metrics.items() if name.startswith(CURVES)}
+        if learning:
+            self.curve.append({"step": step, **learning})
+        self._tracker.log(metrics, step)
+
+    def heard(self, part: str) -> dict[str, float]:
+        """The last value of every metric called part/name, by name."""
+        return {name.split("/")[1]: value for name, value in self._last.items() if name.startswith(f"{part}/")}
 
 
 def none() -> Tracker:

@@ -13,6 +13,7 @@ from rich.table import Table
 from invbench import jobs
 from invbench.jobs import Refused
 
+NOT_COMPARED = {jobs.CONFIG, "timing.json"}  # files of a job that a second run need not write the same
 SHOWN = {
     "net_benefit": "net benefit",
     "operating_benefit": "net benefit of operations",
@@ -81,6 +82,10 @@ def _folder(arguments: list[str], verb: str) -> Path:
     return folder.resolve()
 
 
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and filecmp.cmp(one, other, shallow=False)
+
+
 def report(arguments: list[str]) -> int:
     """Write and print the comparison of a sweep's folder again."""
     from invbench import sweep
@@ -121,8 +126,8 @@ def rerun(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".rerun-") as place:
         again = Path(place)
         run.work(plain, again, Careful(Tracker()))
-        names = ("report.json", "values.npz", "trajectory.npz")
-        differ = [name for name in names if not filecmp.cmp(folder / name, again / name, shallow=False)]
+        names = sorted((jobs.hashes(folder).keys() | jobs.hashes(again).keys()) - NOT_COMPARED)
+        differ = [name for name in names if not _same(folder / name, again / name)]
     print("the same bytes again" if not differ else f"differs: {', '.join(differ)}", file=sys.stdout)
     print(folder)
     return 1 if differ else 0

@@ -84,7 +84,15 @@ def done(scenario, method, generator, against, cost):
     parts |= {"inference": per_period * PERIODS, "maintenance": 0.0}
     label = "fast mode" if method == "ppo" else ""
     path = trajectory(generator, 60 + 3 * len(method))
-    return Result(method, family, label, "done", "", row, values, parts, path, once, per_period, PERIODS)
+    return Result(method, family, label, "done", "", row, values, parts, path, once, per_period, PERIODS, curve(method, values))
+
+
+def curve(method, values):
+    """A learner rises towards what it earns; others have no curve."""
+    if FAMILIES[method] not in ("dl", "rl"):
+        return ()
+    low = {"step": 0, "validation/baseline": float(values.mean() - 50)}
+    return low, *({"step": step, "validation/benefit": float(values.mean() - 4000 / step)} for step in range(1, 21))
 
 
 def failed(scenario, method, sentence="Training diverged at step 120: the loss is not a number."):
@@ -251,7 +259,7 @@ def test_terminal_shows_name_number_interval_and_star(comparison):
 
 def test_all_figures_are_drawn_and_have_captions(comparison):
     drawn = figures.all(comparison.scenarios[0])
-    assert set(drawn) == set(CAPTIONS) == {"difference", "risk", "costs", "distribution", "trajectory", "break_even"}
+    assert set(drawn) == set(CAPTIONS) == {"difference", "risk", "costs", "distribution", "trajectory", "break_even", "learning"}
     assert all(svg.startswith("<?xml") and svg.rstrip().endswith("</svg>") for svg in drawn.values())
     sizes = [float(size) for svg in drawn.values() for size in re.findall(r"font-size: ([\d.]+)px", svg)]
     assert min(sizes) >= 11
@@ -261,7 +269,7 @@ def test_figures_without_a_baseline_leave_comparisons_out(comparison):
     scenario = comparison.scenarios[0]
     blank = {name: None for name in ("difference", "difference_lower", "difference_upper", "p_holm")}
     alone = replace(scenario, baseline="", results=tuple(replace(r, row=r.row | blank) for r in scenario.results))
-    assert set(figures.all(alone)) == {"risk", "costs", "distribution", "trajectory"}
+    assert set(figures.all(alone)) == {"risk", "costs", "distribution", "trajectory", "learning"}
     assert figures.all(replace(scenario, results=(failed("x", "ppo"),))) == {}
 
 
@@ -335,7 +343,7 @@ def test_page_escapes_every_text(comparison, tmp_path):
     parser = Addresses()
     parser.feed(text)
     assert "img" not in parser.tags and "x" not in parser.asked
-    assert text.count("</style>") == 1 and text.count("</svg>") == 12
+    assert text.count("</style>") == 1 and text.count("</svg>") == 6 + 7  # one scenario without a learner
     assert "&amp;amp;$x^$" in text
 
 
@@ -390,7 +398,7 @@ def test_browser_shows_the_page_without_errors_or_sideways_scrolling(page, compa
     assert report["wrong"] == []
     assert report["inner"] == width and report["scroll"] <= width
     assert report["asked"] == 0
-    assert report["figures"] == 18
+    assert report["figures"] == 21  # seven of each of three scenarios
     expected = [result.name for result in sorted(comparison.scenarios[0].done, key=lambda result: -result.row["std"])]
     assert report["down"] == expected and report["up"] == expected[::-1]
     assert report["shown"] == "2"

@@ -28,6 +28,7 @@ class Job:
     report: dict[str, Any]  # report.json; {} unless done
     values: dict[str, np.ndarray]  # "benefit" and the money components, [unit]; {} unless done
     trajectory: dict[str, np.ndarray]
+    curve: tuple[dict[str, float], ...] = ()  # of a learner: metrics by step
 
 
 @dataclass(frozen=True)

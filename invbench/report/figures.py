@@ -30,8 +30,10 @@ def all(scenario: ScenarioResults, palette: dict[str, str] | None = None) -> dic
     """Every figure that the results allow, name -> SVG; `palette` gives each method its colour."""
     import matplotlib  # here, because it is slow to import
 
+    from invbench.report.curves import learning
+
     palette, drawn = palette or colours([result.method for result in scenario.results]), {}
-    for draw in (difference, risk, costs, distribution, trajectory, break_even):
+    for draw in (difference, risk, costs, distribution, trajectory, break_even, learning):
         with matplotlib.rc_context(STYLE | {"svg.hashsalt": f"{scenario.scenario} {draw.__name__}"}):
             draw(figure := _figure(scenario), scenario, palette)
             drawn |= {draw.__name__: _svg(figure)} if figure.axes else {}

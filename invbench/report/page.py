@@ -35,6 +35,10 @@ CAPTIONS = {  # figure -> title, how to read it
         "Gain over the baseline less the costs of the methods, which are assumptions. Dot: where they are level. "
         "Items that share a method get there sooner.",
     ),
+    "learning": (
+        "How the learners learned",
+        "Mean net benefit of operations on validation paths while training. Dashed: a tuned classical rule on the same paths.",
+    ),
 }
 STATES = ("baseline", "failed", "missing")  # what a cell says in words
 HELP = {

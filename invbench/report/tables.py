@@ -39,6 +39,7 @@ class Result:
     once: float  # money, costs of the method itself
     per_period: float  # money per period
     periods: int
+    curve: tuple[dict[str, float], ...] = ()  # of a learner: metrics by step, of its first seed
 
     @property
     def name(self) -> str:

@@ -1,0 +1,104 @@
+"""The loop around a learner's compiled chunks: progress, curves, divergence, and a state on disk that training goes on from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invbench import jobs
+from invbench.learning import checkpoint
+from invbench.progress import told
+from invbench.types import Array
+
+WORTH = "validation/benefit"  # the metric that members are compared by
+Metrics = dict[str, Array]  # each [member], or [] where all members share it
+
+
+class Diverged(RuntimeError):
+    """Training left the finite numbers."""
+
+
+def run(
+    name: str, start: Any, advance: Callable[[Any, int], tuple[Any, Metrics]], chunks: int, log: Callable[[dict, int], None],
+    *, steps: int, settings: Any, baseline: float | None = None, advice: str = "lower method.learning_rate",
+) -> Any:  # fmt: skip
+    """The state after `chunks` calls of `state, metrics = advance(state, number)`; a chunk is `steps` updates.
+
+    The mean over members of each metric is logged, of `WORTH` the best. Where `log` has a `place` (a folder), the state is kept
+    there after every chunk, and a later call with equal `settings` (anything JSON can hold) goes on from it, to the same bytes.
+    baseline: what a classical rule earns on the validation paths, shown beside. Raises `Diverged`; the last good state stays.
+    """
+    place, digest = getattr(log, "place", None), jobs.digest([name, chunks, steps, settings])
+    state, rows = _resumed(place, digest, start)
+    if baseline is not None:
+        log({"validation/baseline": baseline}, 0)
+    for number, row in enumerate(rows):
+        log(row, (number + 1) * steps)
+    with told(name) as tell:
+        for number in range(len(rows), chunks):
+            state, metrics = advance(state, number)
+            done = (number + 1) * steps
+            row = _row(name, metrics, done, chunks * steps, advice)
+            rows = [*rows, row]
+            log(row, done)
+            tell(_text(row, done, chunks * steps, baseline))
+            _keep(place, digest, state, rows)
+    return state
+
+
+def better(worth: Array, params: Any, best_worth: Array, best: Any) -> tuple[Array, Any]:
+    """What is worth more of two trees of one member, with its worth; of equals the one before."""
+    won = worth > best_worth
+    return jnp.where(won, worth, best_worth), jax.tree.map(lambda new, old: jnp.where(won, new, old), params, best)
+
+
+def members(tree: Any) -> list[Any]:
+    """Each member of a tree [member, ...], free of the devices that the training was spread over."""
+    leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, tree))
+    return [jax.tree.unflatten(structure, [jnp.asarray(leaf[i]) for leaf in leaves]) for i in range(len(leaves[0]))]
+
+
+def member(tree: Any, number: int) -> Any:
+    """One of them."""
+    return members(tree)[number]
+
+
+def _row(name: str, metrics: Metrics, done: int, updates: int, advice: str) -> dict[str, float]:
+    """Each metric as one number. Raises `Diverged` where one of a member is not finite."""
+    found = {title: np.atleast_1d(np.asarray(values, np.float64)) for title, values in metrics.items()}
+    for title, values in found.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise Diverged(
+                f"{name} diverged: {title} of member {bad[0]} is {values[bad[0]]} after {done} of {updates} updates, {advice}"
+            )
+    return {title: float(values.max() if title == WORTH else values.mean()) for title, values in found.items()}
+
+
+def _text(row: dict[str, float], done: int, updates: int, baseline: float | None) -> str:
+    beside = "" if baseline is None else f" (baseline {baseline:,.5g})"
+    return f"{done:,} of {updates:,} updates" + (f", validation {row[WORTH]:,.5g}{beside}" if WORTH in row else "")
+
+
+def _resumed(place: Path | None, digest: str, start: Any) -> tuple[Any, list[dict[str, float]]]:
+    """The last state that was kept of this very training, and its curve so far; the start where there is none."""
+    if place is None or not place.is_dir():
+        return start, []
+    kept = sorted(path.with_suffix(checkpoint.SUFFIX) for path in place.glob(f"{digest}-*.json"))
+    if not kept:
+        return start, []
+    state, about = checkpoint.load(kept[-1], start)
+    return state, about["curve"]
+
+
+def _keep(place: Path | None, digest: str, state: Any, rows: list[dict[str, float]]) -> None:
+    """Write the state under a name of its own, then drop the one before: there is always a whole one."""
+    if place is None:
+        return
+    name = lambda count: place / f"{digest}-{count:05d}{checkpoint.SUFFIX}"  # noqa: E731
+    checkpoint.save(name(len(rows)), state, {"curve": rows})
+    for path in (checkpoint.manifest_of(name(len(rows) - 1)), name(len(rows) - 1)):
+        path.unlink(missing_ok=True)
