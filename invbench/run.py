@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import shutil
 import time
 import traceback
 from collections.abc import Callable
@@ -157,7 +156,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     jobs.write_json(folder / "report.json", document)
     jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key))
     _track(tracker, document, folder)
-    shutil.rmtree(_states(folder), ignore_errors=True)
+    log.forget()
 
 
 def _states(folder: Path) -> Path:

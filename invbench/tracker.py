@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,13 @@ class Log:
         if learning:
             self.curve.append({"step": step, **learning})
         self._tracker.log(metrics, step)
+
+    def forget(self) -> None:
+        """Remove the states: the method is fitted."""
+        if self.place is not None and self.place.exists():
+            shutil.rmtree(self.place)
+            with suppress(OSError):  # others are in training
+                self.place.parent.rmdir()
 
     def heard(self, part: str) -> dict[str, float]:
         """The last value of every metric called part/name, by name."""

@@ -31,7 +31,8 @@ SHOWN = {
 def show(folder: Path) -> None:
     """Print the main figures of a finished job."""
     report = jobs.read_json(folder / "report.json")
-    title = f"{report['method']} on {report['scenario']}: {report['paths']['number']} paths, {report['periods']} periods"
+    remark = f" ({report['label']})" if report["label"] else ""
+    title = f"{report['method']}{remark} on {report['scenario']}: {report['paths']['number']} paths, {report['periods']} periods"
     table = Table("", "value", "95 % interval", title=title, title_justify="left")
     for name, text in SHOWN.items():
         if name in report:

@@ -17,6 +17,9 @@ from invbench.types import Policy
 
 HORIZON, PATHS, ITEMS, CHANGED = 30, 20, 3, 12
 SMALL = ("tuning.paths=64", "tuning.candidates=16", "tuning.rounds=1", f"scenario.items={ITEMS}")
+BUDGETS = {  # a few updates: what holds for a learned method holds for a poorly learned one
+    "hdpo": ("method.updates=20", "method.paths=8", "method.seeds=1", "method.validation_paths=16"),
+}
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()
 METHODS = sorted(set(GROUPS["method"]) - KNOWS_PATHS)
@@ -52,7 +55,7 @@ def systems(case):
 @lru_cache
 def method_of(case):
     name, _, forecast = case.partition(", ")
-    return built("method", f"method={name}", *([f"forecast={forecast}"] if forecast else []))
+    return built("method", f"method={name}", *BUDGETS.get(name, ()), *([f"forecast={forecast}"] if forecast else []))
 
 
 def demand_for(case):

@@ -43,7 +43,9 @@ def _dense(layer: dict[str, Array], x: Array) -> Array:
     return jnp.tensordot(layer["weights"], x, axes=1) + bias
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["layers", "scale", "least"], meta_fields=["features", "whole"])
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["layers", "scale", "least", "threshold"], meta_fields=["features", "whole"]
+)
 @dataclass(frozen=True, eq=False)
 class Network:
     """The params of a policy that orders what a network says: what is learned, and what is known of the problem."""
@@ -51,6 +53,7 @@ class Network:
     layers: Layers
     scale: Array  # [item] mean demand a period, units: inputs are divided by it and outputs multiplied
     least: Array  # [item] units: a smaller order is not placed
+    threshold: Array  # [] a part of a unit from which on it is ordered whole
     features: tuple[str, ...]  # what the network looks at, see features.stacked
     whole: bool  # orders are rounded to whole units
 
@@ -58,7 +61,7 @@ class Network:
 def order(params: Network, observation: Observation, key: Array | None) -> Array:
     """[..., item] what the network orders, in whole units where demand is whole; too small an order is not placed."""
     units = amount(params, observation)
-    units = jnp.round(units) if params.whole else units
+    units = jnp.floor(units + 1 - params.threshold) if params.whole else units
     return jnp.where(units >= params.least, units, 0)
 
 

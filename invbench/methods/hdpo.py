@@ -1,0 +1,72 @@
+"""Hindsight differentiable policy optimisation: a network trained by the gradient of cost through the physics itself.
+
+Sources: Alvo, Russo, Kanoria and Jin 2023, "Neural inventory control in networks via hindsight differentiable policy
+optimization" (arXiv 2306.11246); Madeka et al. 2022, "Deep inventory management" (arXiv 2210.03137).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from invbench.checks import number, require, whole
+from invbench.costs import CostModel
+from invbench.dynamics.single import Single
+from invbench.keys import named
+from invbench.learning import baseline, features
+from invbench.learning.pathwise import train
+from invbench.learning.unrolls import CHUNKS, Training
+from invbench.problem import Problem
+from invbench.tuning import Budget
+from invbench.types import Array, Policy
+
+FAST = 10  # times fewer updates in fast mode
+
+
+@dataclass(frozen=True)
+class HDPO(Training):
+    """A network from what is on hand and on order to what is ordered; the best of `seeds` and of the last checkpoints."""
+
+    tuning: Budget  # of the rule that is shown beside
+    seeds: int  # networks trained side by side
+    fast_mode: bool  # a tenth of the updates: for a first look
+    family: ClassVar[str] = "dl"
+    tuned: ClassVar[bool] = False
+
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        """Raises ValueError where a field or the system makes no sense, and `Diverged`."""
+        checked = self.checked(problem)
+        rule = baseline.tuned(problem, self.tuning, named(key, "baseline"))
+        beside = baseline.worth(problem, rule, checked.validation_paths)
+        keys = jax.random.split(key, checked.seeds)
+        learned = train(problem, [problem.cost] * checked.seeds, keys, checked, log, beside)
+        best = int(np.argmax([one.benefit for one in learned]))
+        return learned[best].policy
+
+    def fit_many(self, problem: Problem, costs: list[CostModel], keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A network for each cost model and key [member], all trained side by side on what else `problem` says."""
+        return [one.policy for one in train(problem, costs, keys, self.checked(problem), log)]
+
+    def checked(self, problem: Problem) -> "HDPO":
+        """The same with every field checked, lists as tuples, and the updates of fast mode."""
+        require(isinstance(problem.system, Single), "system", "lost_sales or backlog for hdpo", type(problem.system).__name__)
+        counts = {
+            name: whole(f"method.{name}", getattr(self, name), low=1)
+            for name in ("paths", "unroll", "updates", "validation_paths", "seeds")
+        }
+        counts |= {name: whole(f"method.{name}", getattr(self, name)) for name in ("warm_up", "tail")}
+        rates = {
+            name: number(f"method.{name}", getattr(self, name), low=0, above=True)
+            for name in ("learning_rate", "clip", "fixed_width")
+        }
+        kept = whole("method.checkpoints", self.checkpoints, low=1)
+        require(kept <= CHUNKS, "method.checkpoints", f"<= {CHUNKS}", kept)
+        require(isinstance(self.hidden, list | tuple), "method.hidden", "a list of widths", self.hidden)
+        widths = tuple(whole("method.hidden", width, low=1) for width in self.hidden)
+        names = features.checked("method.features", self.features)
+        shares = {name: number(f"method.{name}", getattr(self, name), low=0, high=1) for name in ("restart", "threshold")}
+        counts["updates"] = -(-counts["updates"] // FAST) if self.fast_mode else counts["updates"]
+        lists = dict(features=names, hidden=widths)
+        return replace(self, **lists, **shares, **counts, **rates, checkpoints=kept, fast_mode=False)

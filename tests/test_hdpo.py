@@ -1,0 +1,168 @@
+"""HDPO: known levels and optima are learned, the same bytes again, divergence named, one compile for every price."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from invbench.costs import CostModel
+from invbench.dynamics import perishable, single
+from invbench.exact import chain, optimum
+from invbench.formulas import Stationary
+from invbench.keys import root
+from invbench.learning import pathwise, unrolls
+from invbench.learning.training import Diverged
+from invbench.methods import constant_order
+from invbench.methods.hdpo import HDPO
+from invbench.problem import Problem
+from invbench.scenarios import normal, poisson
+from invbench.tuning import Budget
+from invbench.types import Observation
+
+SMALL = HDPO(
+    features=("on_hand", "pipeline"), hidden=(16,), paths=32, warm_up=0, unroll=12, tail=4, restart=0.02, updates=400,
+    learning_rate=0.02, clip=1.0, fixed_width=0.5, threshold=0.575, checkpoints=2, validation_paths=256, seeds=1, fast_mode=False,
+    tuning=Budget(64, 16, 1),
+)  # fmt: skip
+TINY = replace(SMALL, updates=20, paths=4)
+
+
+def posed(shortage, lead_time, fixed_order=0.0, backlog=False, mean=5.0, items=1, scenario=None):
+    """Poisson demand, holding cost 1, nothing in stock at first."""
+    rates = dict(price=0.0, purchase=0.0, holding=1.0, shortage=shortage, fixed_order=fixed_order, salvage=0.0)
+    system = single.create(lead_time=lead_time, backlog=backlog)
+    return Problem(scenario or poisson.create(mean=mean, items=items), system, CostModel(**rates), 60, 0, 0, 0)
+
+
+def ignore(metrics, step):
+    pass
+
+
+@lru_cache
+def fitted(problem, method=SMALL, seed=0):
+    return method.fit(problem, root(seed, "method", "hdpo"), ignore)
+
+
+def gap(problem, policy):
+    lower, upper, _ = chain.average(problem, policy)
+    return (lower + upper) / 2 / optimum.find(problem).value - 1
+
+
+def test_the_newsvendors_level_is_learned():
+    problem = posed(9.0, 0)
+    stock = jnp.arange(4.0)[:, None]
+    orders = fitted(problem).apply(
+        fitted(problem).params, Observation(stock, stock, jnp.zeros((0, 4, 1)), jnp.zeros((0, 4, 1)), 0), None
+    )
+    # Poisson(5): P(D <= 7) = 0.867 < 9 / (9 + 1) <= P(D <= 8) = 0.932
+    assert Stationary(problem.scenario.pmf(), 0, 1.0, 9.0, 0.0).base_stock() == 8
+    np.testing.assert_array_equal(orders[:, 0], [8, 7, 6, 5])
+
+
+def test_lost_sales_come_within_a_percent_of_the_optimum():
+    problem = posed(4.0, 2)
+    assert 0 <= gap(problem, fitted(problem)) <= 0.01  # the best base-stock level: 5.6 % (Zipkin 2008: 4.64 against 4.40)
+
+
+def test_backlog_comes_within_a_percent_of_the_optimum():
+    problem = posed(9.0, 1, backlog=True)
+    assert 0 <= gap(problem, fitted(problem)) <= 0.01
+
+
+def test_a_fixed_cost_makes_orders_fewer_and_larger():
+    """Zheng and Federgruen 1991: mean 10, K = 64, h = 1, p = 9: (s, S) = (6, 40) costs 35.02; an order in each period 64."""
+    problem = posed(9.0, 0, fixed_order=64.0, backlog=True, mean=10.0)
+    lower, upper, _ = chain.average(problem, fitted(problem, replace(SMALL, unroll=24, tail=8, updates=600)))
+    assert 35.02 - 0.01 <= lower <= upper < 45
+
+
+def leaves(policy):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(policy.params)]
+
+
+def test_the_same_key_gives_the_same_bytes_and_another_key_others():
+    problem = posed(4.0, 2)
+    first, again, other = (leaves(TINY.fit(problem, root(seed, "method", "hdpo"), ignore)) for seed in (0, 0, 1))
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any(not np.array_equal(one, two) for one, two in zip(first, other, strict=True))
+
+
+def test_divergence_is_named():
+    with pytest.raises(
+        Diverged, match=r"^hdpo diverged: .* of member 0 is nan after .* of 20 updates, lower method.learning_rate$"
+    ):
+        replace(TINY, learning_rate=1e38).fit(posed(4.0, 2), root(0, "method", "hdpo"), ignore)
+
+
+def test_two_prices_compile_once():
+    TINY.fit(posed(4.0, 2), root(0, "method", "hdpo"), ignore)
+    before = pathwise._advance._cache_size()
+    TINY.fit(posed(9.0, 2), root(1, "method", "hdpo"), ignore)
+    assert pathwise._advance._cache_size() == before > 0
+
+
+def test_members_side_by_side_are_the_members_one_by_one():
+    problem, keys = posed(4.0, 2), jax.random.split(root(0, "method", "hdpo"), 2)
+    costs = [problem.cost, posed(9.0, 2).cost]
+    together = TINY.fit_many(problem, costs, keys, ignore)
+    for i in range(2):
+        alone = TINY.fit_many(problem, costs[i : i + 1], keys[i : i + 1], ignore)[0]
+        for one, two in zip(leaves(together[i]), leaves(alone), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+def test_the_mean_over_todays_demand_is_the_mean_of_draws():
+    """The benefit a period, and its gradient, with what each demand would cost in place of the one drawn."""
+    problem, method = posed(4.0, 2), replace(SMALL, paths=20_000, validation_paths=2)
+    key = root(0, "draws")
+    world = unrolls.world(problem, method)
+    blank = pathwise._blank(problem, method, 0)
+    member = jax.tree.map(lambda leaf: leaf[0], pathwise._begin(world, key[None], blank, training=method, window=0))
+
+    @jax.jit
+    def value(layers, world):
+        state, demand, delay = unrolls.moved_on(world, key, method, 0, 60, member.state)
+        return unrolls.loss(world, problem.cost, method, replace(member.params, layers=layers), state, demand, delay)[0]
+
+    assert world.support is not None
+    means, draws = (jax.value_and_grad(value)(member.params.layers, one) for one in (world, world._replace(support=None)))
+    np.testing.assert_allclose(means[0], draws[0], rtol=5e-3)
+    flat = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(one[1])]) for one in (means, draws)]
+    np.testing.assert_allclose(*flat, atol=0.03 * np.abs(flat[0]).max())
+
+
+def test_several_items_and_demand_without_probabilities():
+    problem = posed(4.0, 2, scenario=normal.create(mean=50, std=10, items=3))
+    policy = fitted(problem, replace(SMALL, features=("on_hand", "pipeline", "calendar")))
+    paths = problem.validation_paths(64)
+    learned, steady = (problem.simulate(one, paths) for one in (policy, constant_order.policy_of([45.0] * 3)))
+    assert learned.ordered.shape == (64, 60, 3)
+    assert (np.asarray(learned.ordered) % 1 > 0).any()  # demand is not whole, so orders are not
+    costs = [np.asarray(flows.held + 4 * flows.lost)[:, 20:].mean((0, 1)) for flows in (learned, steady)]
+    assert (costs[0] < 0.8 * costs[1]).all()  # item by item
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (dict(updates=0), "method.updates must be a whole number >= 1, got 0"),
+        (dict(hidden=[0]), "method.hidden must be a whole number >= 1, got 0"),
+        (dict(features=["stock"]), "method.features must be one of on_hand, .*, got 'stock'"),
+        (dict(features=[]), "method.features must be a list of features"),
+        (dict(restart=2), "method.restart must be a number >= 0 and <= 1, got 2"),
+        (dict(checkpoints=21), "method.checkpoints must be <= 20, got 21"),
+    ],
+)
+def test_hdpo_refuses_what_makes_no_sense(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        replace(TINY, **changes).fit(posed(4.0, 2), root(0, "method", "hdpo"), ignore)
+
+
+def test_hdpo_refuses_a_system_that_it_cannot_train_in():
+    system = perishable.create(life=2, lead_time=1, issuing="fifo", initial_stock=0.0, maximum_order=9)
+    with pytest.raises(ValueError, match="system must be lost_sales or backlog for hdpo, got 'Perishable'"):
+        TINY.fit(replace(posed(4.0, 1), system=system), root(0, "method", "hdpo"), ignore)
