@@ -108,10 +108,10 @@ def test_two_prices_compile_once():
 def test_members_side_by_side_are_the_members_one_by_one():
     problem, keys = posed(4.0, 2), jax.random.split(root(0, "method", "hdpo"), 2)
     costs = [problem.cost, posed(9.0, 2).cost]
-    together = TINY.fit_many(problem, costs, keys, ignore)
+    together = pathwise.train(problem, costs, keys, TINY.checked(problem), ignore)
     for i in range(2):
-        alone = TINY.fit_many(problem, costs[i : i + 1], keys[i : i + 1], ignore)[0]
-        for one, two in zip(leaves(together[i]), leaves(alone), strict=True):
+        alone = pathwise.train(problem, costs[i : i + 1], keys[i : i + 1], TINY.checked(problem), ignore)[0]
+        for one, two in zip(leaves(together[i].policy), leaves(alone.policy), strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
 
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax
-import numpy as np
 
 from invbench.checks import number, require, whole
-from invbench.costs import CostModel
 from invbench.dynamics.single import Single
 from invbench.keys import named
 from invbench.learning import baseline, features
-from invbench.learning.pathwise import train
+from invbench.learning.pathwise import Learned, train
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
 from invbench.tuning import Budget
@@ -37,17 +35,18 @@ class HDPO(Training):
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `Diverged`."""
-        checked = self.checked(problem)
-        rule = baseline.tuned(problem, self.tuning, named(key, "baseline"))
-        beside = baseline.worth(problem, rule, checked.validation_paths)
-        keys = jax.random.split(key, checked.seeds)
-        learned = train(problem, [problem.cost] * checked.seeds, keys, checked, log, beside)
-        best = int(np.argmax([one.benefit for one in learned]))
-        return learned[best].policy
+        learned = self._trained(problem, jax.random.split(key, whole("method.seeds", self.seeds, low=1)), log)
+        return max(learned, key=lambda one: one.benefit).policy
 
-    def fit_many(self, problem: Problem, costs: list[CostModel], keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
-        """A network for each cost model and key [member], all trained side by side on what else `problem` says."""
-        return [one.policy for one in train(problem, costs, keys, self.checked(problem), log)]
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed], trained side by side."""
+        return [one.policy for one in self._trained(problem, keys, log)]
+
+    def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Learned]:
+        checked = self.checked(problem)
+        rule = baseline.tuned(problem, self.tuning, named(keys[0], "baseline"))
+        beside = baseline.worth(problem, rule, checked.validation_paths)
+        return train(problem, [problem.cost] * len(keys), keys, checked, log, beside)
 
     def checked(self, problem: Problem) -> "HDPO":
         """The same with every field checked, lists as tuples, and the updates of fast mode."""

@@ -1,35 +1,55 @@
 """Learning curves: what each learner earned on validation paths while it trained, beside a classical rule."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
+from invbench.report import figures
 from invbench.report.figures import FAINT, INK, _axes, _cut, _note
 from invbench.report.tables import ScenarioResults
 
 WORTH, BASELINE = "validation/benefit", "validation/baseline"
+RULE = "classical rule"
+HEIGHT = 300  # pixels of a figure that stands alone
+Curve = Sequence[Mapping[str, float]]  # rows of metrics with their step
 
 
 def learning(figure, scenario: ScenarioResults, palette: dict[str, str]) -> None:
+    """The learners of a scenario; the figure stays empty where there are none."""
+    draw(figure, {result.method: result.curve for result in scenario.done}, palette)
+
+
+def alone(title: str, curves: Mapping[str, Curve], palette: dict[str, str]) -> str:
+    """The same as a figure of its own, SVG; "" where nothing was learned."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(figures.STYLE | {"svg.hashsalt": title}):
+        draw(figure := Figure((figures.WIDTH / 72, HEIGHT / 72), dpi=72), curves, palette)
+        return figures._svg(figure) if figure.axes else ""
+
+
+def draw(figure, curves: Mapping[str, Curve], palette: dict[str, str]) -> None:
     """Validation benefit against the share of the training that is done: learners count their updates differently."""
-    curves = {result.method: _curve(result.curve) for result in scenario.done}
-    curves = {method: curve for method, curve in curves.items() if curve is not None}
-    if not curves:
+    found = {name: _points(rows) for name, rows in curves.items()}
+    found = {name: points for name, points in found.items() if points is not None}
+    if not found:
         return
-    axes = _axes(figure, 66, 126)
-    rules = [row[BASELINE] for result in scenario.done for row in result.curve if BASELINE in row]
-    lows = [np.quantile(curve[1], 0.25) for curve in curves.values()] + rules[:1]  # the start of a training is far below
-    highs = [curve[1].max() for curve in curves.values()] + rules[:1]
+    rules = [row[BASELINE] for rows in curves.values() for row in rows if BASELINE in row][:1]
+    axes = _axes(figure, 76, 120)
+    lows = [np.quantile(worth, 0.25) for _, worth in found.values()] + rules  # the start of a training is far below
+    highs = [worth.max() for _, worth in found.values()] + rules
     room = max(highs) - min(lows) or 1.0
     axes.set(xlim=(0, 100), ylim=(min(lows) - 0.6 * room, max(highs) + 0.15 * room))
     axes.set(xlabel="share of the training, %", ylabel="benefit on validation paths, money")
-    if rules:
-        axes.axhline(rules[0], color=FAINT, linewidth=1.2, linestyle="--")
-    ends = {method: curve[1][-1] for method, curve in curves.items()} | ({"classical rule": rules[0]} if rules else {})
-    for method, (share, worth) in curves.items():
-        axes.plot(share, worth, color=palette[method], linewidth=1.8)
-    _name_ends(axes, ends, palette)
+    for rule in rules:
+        axes.axhline(rule, color=FAINT, linewidth=1.2, linestyle="--")
+    for name, (share, worth) in found.items():
+        axes.plot(share, worth, color=palette[name], linewidth=1.8)
+    _name_ends(axes, {name: worth[-1] for name, (_, worth) in found.items()} | ({RULE: rules[0]} if rules else {}), palette)
 
 
-def _curve(rows: list[dict]) -> tuple[np.ndarray, np.ndarray] | None:
+def _points(rows: Curve) -> tuple[np.ndarray, np.ndarray] | None:
     """Share of the training in per cent, and what was earned."""
     found = [(row["step"], row[WORTH]) for row in rows if WORTH in row]
     if len(found) < 2:

@@ -31,6 +31,7 @@ class Outcome:
     error: str = ""
     files: tuple[str, ...] = ()  # what lies in its folder for people to read
     figures: tuple[tuple[str, str], ...] = ()  # caption and SVG of each
+    beside: bool = False  # whether the page lies in the folder of its files
 
     @property
     def tally(self) -> Tally:
@@ -90,7 +91,8 @@ def _overview(outcomes: Sequence[Outcome]) -> str:
 
 
 def _link(outcome: Outcome, file: str) -> str:
-    return f'<a href="{escape(outcome.table)}/{file}">{file}</a>'
+    place = "" if outcome.beside else f"{escape(outcome.table)}/"
+    return f'<a href="{place}{file}">{file}</a>'
 
 
 def _box(label: str, heads: str, rows: list[str]) -> str:
