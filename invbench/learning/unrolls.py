@@ -72,9 +72,16 @@ def world(problem: Problem, training: Training) -> World:
     """What training needs of a problem; demand is weighed by its probabilities where they are known and few."""
     paths = problem.validation_paths(training.validation_paths)
     validation = jax.tree.map(np.asarray, tuple(paths[:3]))  # as they are on the host: not spread over the devices
-    system = replace(problem.system, minimum_order=None, batch=None)  # steps without a slope are left to judging
+    system = _smooth(problem.system)
     start = jnp.int32(problem.start)
     return World(problem.scenario, system, problem.system, start, support_of(problem), validation)
+
+
+def _smooth(system: Any) -> Any:
+    """The system without whole batches and a least order: steps without a slope are left to judging."""
+    if hasattr(system, "system"):  # one inside another
+        return replace(system, system=_smooth(system.system))
+    return replace(system, minimum_order=None, batch=None)
 
 
 def moved_on(world: World, key: Array, training: Training, window: int, horizon: int, state: Any) -> tuple:

@@ -15,6 +15,7 @@ from invbench.dynamics.single import Single
 from invbench.keys import named
 from invbench.learning import baseline, features
 from invbench.learning.pathwise import Learned, train
+from invbench.learning.residual import original
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
 from invbench.tuning import Budget
@@ -44,13 +45,15 @@ class HDPO(Training):
 
     def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Learned]:
         checked = self.checked(problem)
-        rule = baseline.tuned(problem, self.tuning, named(keys[0], "baseline"))
-        beside = baseline.worth(problem, rule, checked.validation_paths)
+        plain = original(problem)
+        rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))
+        beside = baseline.worth(plain, rule, checked.validation_paths)
         return train(problem, [problem.cost] * len(keys), keys, checked, log, beside)
 
     def checked(self, problem: Problem) -> "HDPO":
         """The same with every field checked, lists as tuples, and the updates of fast mode."""
-        require(isinstance(problem.system, Single), "system", "lost_sales or backlog for hdpo", type(problem.system).__name__)
+        system = original(problem).system
+        require(isinstance(system, Single), "system", "lost_sales or backlog for hdpo", type(system).__name__)
         counts = {
             name: whole(f"method.{name}", getattr(self, name), low=1)
             for name in ("paths", "unroll", "updates", "validation_paths", "seeds")

@@ -1,0 +1,34 @@
+"""Problems whose best policy is known by hand: what a learner must find before it is let loose on others."""
+
+from invbench.costs import CostModel
+from invbench.dynamics import perishable, single
+from invbench.problem import Problem
+from invbench.scenarios import discrete, poisson
+
+HORIZON = 64
+COST = dict(price=0.0, purchase=0.0, holding=1.0, shortage=4.0, fixed_order=0.0, salvage=0.0)
+
+
+def posed(scenario, system, **prices):
+    return Problem(scenario, system, CostModel(**(COST | prices)), HORIZON, 0, 0, 0)
+
+
+def one_period():
+    """3 units are asked for in every period, sold for 4 and bought for 1; what is left expires: order 3."""
+    demand = discrete.create(probabilities=[0, 0, 0, 1], items=1)
+    return posed(demand, perishable.create(lead_time=0, life=1, issuing="fifo"), price=4.0, purchase=1.0, holding=0.0)
+
+
+def newsvendor():
+    """Order up to 7: P(D <= 6) = 0.762 < 4 / (4 + 1) <= P(D <= 7) = 0.867 for Poisson(5)."""
+    return posed(poisson.create(mean=5.0, items=1), single.create(lead_time=0, backlog=False))
+
+
+def lead_time():
+    """What is ordered today is sold in two periods; its optimum is computed."""
+    return posed(poisson.create(mean=2.0, items=1), single.create(lead_time=2, backlog=False))
+
+
+def nothing_to_decide():
+    """No order costs or earns anything."""
+    return posed(poisson.create(mean=2.0, items=1), single.create(lead_time=0, backlog=False), holding=0.0, shortage=0.0)
