@@ -23,7 +23,8 @@ BUDGETS = {  # a few updates: what holds for a learned method holds for a poorly
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()
-METHODS = sorted(set(GROUPS["method"]) - KNOWS_PATHS)
+OUTSIDE = {"stable_baselines3"}  # needs an extra, and one item
+METHODS = sorted(set(GROUPS["method"]) - KNOWS_PATHS - OUTSIDE)
 CASES = METHODS + ["forecast_base_stock, moving_average", "forecast_base_stock, weekday"]  # method, forecaster
 SYSTEMS = {name: () for name in GROUPS["system"]}  # overrides
 SYSTEMS["random_lead_time"] = ("system.lead_time=2", "system.lead_time_distribution=[0.1,0.4,0.5]")

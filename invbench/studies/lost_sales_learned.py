@@ -46,7 +46,8 @@ class LostSalesLearned(Learned):
 
     For `lead_times` nothing is simulated: value iteration for the optimum (lower, upper: its bracket), and policies, the
     learned ones in whole units, as Markov chains. For `long_lead_times` no optimum is known: the cost a period of `long_learners`
-    is simulated, beside the printed cost of deep controlled learning.
+    is simulated, beside the printed cost of deep controlled learning. A learner in `only` is trained on the instances named
+    there alone, by their rows such as "L = 4, p = 9".
     """
 
     title: ClassVar[str] = "Lost sales, Poisson demand: gap to the optimum in per cent, rules and learned policies"
@@ -60,6 +61,7 @@ class LostSalesLearned(Learned):
     horizon: int
     long_lead_times: list[int]
     long_learners: list[str]
+    only: dict[str, list[str]]
 
     def check(self) -> None:
         super().check()
@@ -73,6 +75,11 @@ class LostSalesLearned(Learned):
             number("study.shortages", shortage, low=0, above=True)
         for rule in self.rules:
             choice("study.rules", rule, tuple(name for name in zipkin2008.POLICIES if name != OPTIMAL))
+        rows = tuple(self._instance(lead_time, p).name for lead_time in self.lead_times for p in self.shortages)
+        for name, wanted in self.only.items():
+            choice("study.only", name, tuple(self.learners))
+            for row in wanted:
+                choice(f"study.only.{name}", row, rows)
         for name in self.long_learners:
             choice("study.long_learners", name, tuple(self.learners))
         require(bool(self.lead_times and self.shortages), "study", "given lead times and shortages", self)
@@ -104,6 +111,8 @@ class LostSalesLearned(Learned):
     def _gaps(self, config: dict, trainings: Trainings, one: Instance, least: float, rows: dict) -> Iterator[Cell]:
         """Exact gaps of every learner: the mean over seeds, and the worst."""
         for name, method in self.learners.items():
+            if one.name not in self.only.get(name, [one.name]):
+                continue
             gap = lambda policy: _gap(one.problem, policy, least)  # noqa: E731
             training = self.trained(config, trainings, name, one.name, one.problem, gap)
             row, column = rows.get((one.lead_time, one.shortage), {}), learned.name_of(name, method)
