@@ -113,7 +113,7 @@ def highest_level(problem: Problem, mean: np.ndarray, spread: np.ndarray) -> np.
 def lot(problem: Problem, mean: np.ndarray) -> np.ndarray:
     """[item] a generous upper bound on what is worth ordering at once: four times the economic order quantity."""
     fixed, holding = (np.asarray(rate, float) for rate in (problem.cost.fixed_order, problem.cost.holding))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         economic = np.sqrt(2 * fixed * mean / holding)
     return np.minimum(4 * np.where(np.isfinite(economic), economic, 0) + 4 * mean, mean * problem.horizon) + 2
 

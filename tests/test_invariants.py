@@ -20,6 +20,10 @@ SMALL = ("tuning.paths=64", "tuning.candidates=16", "tuning.rounds=1", f"scenari
 BUDGETS = {  # a few updates: what holds for a learned method holds for a poorly learned one
     "hdpo": ("method.updates=20", "method.paths=8", "method.seeds=1", "method.validation_paths=16"),
 }
+BUDGETS["ppo"] = (
+    "method.hidden=[16]", "method.lanes=24", "method.steps=8", "method.updates=8", "method.validations=2",
+    "method.validation_paths=32", "method.members=1",
+)  # fmt: skip
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()

@@ -35,5 +35,8 @@ def mean_of(
     values, probability = support
     wide = lambda leaf: jnp.expand_dims(leaf, -3) if leaf.ndim > 1 else leaf  # noqa: E731
     before = jax.tree.map(wide, state._replace(history=state.history[:0]))
+    if hasattr(state, "ages"):  # they are written one by one, in place
+        ages = jnp.broadcast_to(before.ages, (before.ages.shape[0], values.shape[0], *before.ages.shape[2:]))
+        before = before._replace(ages=ages)
     flows = system.transition(before, wide(order), values, delay)[1]
-    return (probability * money(flows)).sum(0)
+    return jnp.tensordot(probability.reshape(-1), money(flows), axes=1)  # a sum over the product would not be vectorised

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as Spec
 
 from invbench.costs import CostModel
@@ -61,7 +60,7 @@ def train(
     window = features.window(training.features, problem.window)
     world = unrolls.world(problem, training)
     money = jax.tree.map(lambda *rates: jnp.stack([jnp.asarray(rate, jnp.float32) for rate in rates]), *costs)
-    settings = dict(training=training, window=window, horizon=problem.horizon, mesh=_mesh(len(keys)))
+    settings = dict(training=training, window=window, horizon=problem.horizon, mesh=host.mesh(len(keys)))
 
     def advance(members: _Member, number_: int) -> tuple[_Member, dict[str, Array]]:
         members, curve, value = _advance(world, money, keys, members, jnp.int32(number_ * training.chunk), **settings)
@@ -85,12 +84,6 @@ def _blank(problem: Problem, training: Training, window: int) -> Network:
     layers = networks.initial(jax.random.key(0), sizes)
     blank = jax.tree.map(jnp.zeros_like, layers)
     return Network(blank, scale, least, jnp.float32(training.threshold), training.features, is_whole(problem, key))
-
-
-def _mesh(members: int) -> Mesh:
-    """As many devices as share the members evenly."""
-    shares = max(count for count in range(1, len(jax.devices()) + 1) if members % count == 0)
-    return Mesh(np.array(jax.devices()[:shares]), ("core",))
 
 
 # training, compiled
@@ -130,7 +123,7 @@ def _advance(
     def share(world, costs, keys, members):
         return lax.map(one, (costs, keys, members))  # one by one: a member's block of paths fills a core's vector units
 
-    own = Spec("core")
+    own = Spec(host.CORE)
     mapped = jax.shard_map(share, mesh=mesh, in_specs=(Spec(), own, own, own), out_specs=own, check_vma=False)
     return mapped(world, costs, keys, members)
 

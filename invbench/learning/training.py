@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from invbench import jobs
 from invbench.learning import checkpoint
@@ -14,6 +15,7 @@ from invbench.progress import told
 from invbench.types import Array
 
 WORTH = "validation/benefit"  # the metric that members are compared by
+CORE = "core"  # the axis that members are spread over
 Metrics = dict[str, Array]  # each [member], or [] where all members share it
 
 
@@ -53,6 +55,12 @@ def better(worth: Array, params: Any, best_worth: Array, best: Any) -> tuple[Arr
     """What is worth more of two trees of one member, with its worth; of equals the one before."""
     won = worth > best_worth
     return jnp.where(won, worth, best_worth), jax.tree.map(lambda new, old: jnp.where(won, new, old), params, best)
+
+
+def mesh(members: int) -> Mesh:
+    """As many devices as share the members evenly, in one row called `CORE`."""
+    shares = max(count for count in range(1, len(jax.devices()) + 1) if members % count == 0)
+    return Mesh(np.array(jax.devices()[:shares]), (CORE,))
 
 
 def members(tree: Any) -> list[Any]:

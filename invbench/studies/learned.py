@@ -115,7 +115,8 @@ def fitted(method: Any, problem: Problem, keys: Array, log: Log) -> list[Policy]
     """A policy for each key: side by side where the method can."""
     if hasattr(method, "fit_seeds"):
         return method.fit_seeds(problem, keys, log)
-    return [method.fit(problem, key, log) for key in keys]
+    quiet = Log(Tracker(), log.place)  # the curve is that of the first seed
+    return [method.fit(problem, key, quiet if number else log) for number, key in enumerate(keys)]
 
 
 def name_of(learner: str, method: Any) -> str:
@@ -152,7 +153,7 @@ def _figures(done: list[Training]) -> list[tuple[str, str]]:
         rows = {training.learner: training.curve for training in done if training.instance == instance}
         svg = curves.alone(instance, rows, palette)
         if svg:
-            found.append((f"{instance}: benefit on validation paths while training, best of the seeds", svg[svg.index("<svg") :]))
+            found.append((f"{instance}: benefit on validation paths while training", svg[svg.index("<svg") :]))
     return found
 
 

@@ -1,0 +1,144 @@
+"""Random orders to learn from: a grid of quantities, or a normal distribution; what a network's outputs mean for both.
+
+`outputs` are [output, ...] of a network, `action` and orders [...]; the last axis is item.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.checks import number
+from invbench.keys import named
+from invbench.problem import Problem
+from invbench.tuning import is_whole, lot
+from invbench.types import Array
+
+LOG_ROOT = 0.5 * np.log(2 * np.pi)
+
+
+class Grid(NamedTuple):
+    """An action is the number of an order quantity: 0, 1, … times `step`, with one output (a logit) for each."""
+
+    step: Array  # [item] units
+
+    def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """What `sample` needs for each action."""
+        return jax.random.uniform(key, shape)
+
+    def sample(self, outputs: Array, noise: Array) -> Array:
+        """By inverse CDF: one uniform number an action."""
+        return jnp.minimum((noise > _ladder(outputs)).sum(0), outputs.shape[0] - 1).astype(noise.dtype)
+
+    def log_probability(self, outputs: Array, action: Array) -> Array:
+        """Log-probability of each action. A sum over a mask: gathers have slow gradients."""
+        numbers = jnp.arange(outputs.shape[0]).reshape(-1, *(1,) * action.ndim)
+        return jnp.where(numbers == action, jax.nn.log_softmax(outputs, axis=0), 0).sum(0)
+
+    def entropy(self, outputs: Array) -> Array:
+        """[...] in nats."""
+        logs = jax.nn.log_softmax(outputs, axis=0)
+        return -(jnp.exp(logs) * logs).sum(0)
+
+    def order(self, action: Array) -> Array:
+        """Units."""
+        return action * self.step
+
+    def likeliest(self, outputs: Array) -> Array:
+        """The order that is most probable; of equals the smallest."""
+        return jnp.argmax(outputs, axis=0) * self.step
+
+    def median(self, outputs: Array) -> Array:
+        """The least order that is not exceeded with probability half: steadier than the likeliest where many are nearly alike."""
+        return (_ladder(outputs)[:-1] < 0.5).sum(0) * self.step
+
+    def begin(self, layers: tuple, mean: Array) -> tuple:
+        """Layers whose first orders lie around mean demand: a network that begins evenly would drown in stock."""
+        units = jnp.arange(layers[-1]["bias"].shape[0])[:, None] * self.step
+        width = jnp.maximum(0.5 * mean, units[-1] / 8)
+        return _biased(layers, (-0.5 * ((units - mean) / width) ** 2).mean(-1))
+
+
+class Normal(NamedTuple):
+    """An action is an order in `unit`s, before it is cut to 0 … `largest`; its outputs are mean and log deviation."""
+
+    unit: Array  # [item] units, mean demand say
+    largest: Array  # [item] units
+    grain: Array | None  # [item] orders are rounded to multiples of it; None: not rounded
+
+    def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """What `sample` needs for each action."""
+        return jax.random.normal(key, shape)
+
+    def sample(self, outputs: Array, noise: Array) -> Array:
+        """Mean and noise."""
+        return outputs[0] + jnp.exp(outputs[1]) * noise
+
+    def log_probability(self, outputs: Array, action: Array) -> Array:
+        """Log-density of each action."""
+        return -0.5 * ((action - outputs[0]) * jnp.exp(-outputs[1])) ** 2 - outputs[1] - LOG_ROOT
+
+    def entropy(self, outputs: Array) -> Array:
+        """[...] in nats."""
+        return outputs[1] + LOG_ROOT + 0.5
+
+    def order(self, action: Array) -> Array:
+        """Units."""
+        units = jnp.clip(action * self.unit, 0, self.largest)
+        return units if self.grain is None else jnp.rint(units / self.grain) * self.grain
+
+    def likeliest(self, outputs: Array) -> Array:
+        """The order of the mean."""
+        return self.order(outputs[0])
+
+    def begin(self, layers: tuple, mean: Array) -> tuple:
+        """Layers whose first orders lie around mean demand."""
+        return _biased(layers, (mean / self.unit).mean())
+
+
+def grid_for(problem: Problem, key: Array, mean: Array, largest: float | None, choices: int) -> tuple[Grid, int]:
+    """At most `choices` quantities from 0 to the largest order, in whole steps where demand is whole; and how many they are."""
+    most, grain = _range(problem, key, mean, largest)
+    step = most / (choices - 1) if grain is None else np.maximum(np.ceil(most / (choices - 1)), 1)
+    return Grid(jnp.asarray(step, jnp.float32)), int(min(choices, np.ceil(most / step - 1e-9).max() + 1))
+
+
+def normal_for(problem: Problem, key: Array, mean: Array, largest: float | None) -> Normal:
+    """Orders in units of mean demand, up to the largest, rounded where demand is whole."""
+    most, grain = _range(problem, key, mean, largest)
+    return Normal(jnp.asarray(mean, jnp.float32), jnp.asarray(most, jnp.float32), None if grain is None else jnp.ones(1))
+
+
+def _range(problem: Problem, key: Array, mean: Array, largest: float | None) -> tuple[np.ndarray, float | None]:
+    """[item] units of the largest order, and the grain of demand; warns where orders cannot follow demand.
+
+    Without a largest order given it is the highest demand of a period that is expected, or a generous lot where that is more.
+    """
+    demand = problem.outlook(named(key, "demand"))[problem.window :]
+    grain = 1.0 if is_whole(problem, named(key, "whole")) else None
+    if largest is None:
+        return np.ceil(np.maximum(demand.max((0, 1)), lot(problem, np.asarray(mean)))), grain
+    most = np.full(problem.items, number("method.largest_order", largest, low=0, above=True))
+    short = float((demand > most).mean())
+    if short > 0.001:
+        warnings.warn(
+            f"method.largest_order ({largest:g}) is less than what is demanded in {short:.1%} of periods "
+            f"(mean {demand.mean():.4g}, up to {demand.max():g} units): an order cannot cover demand there",
+            stacklevel=2,
+        )
+    return most, grain
+
+
+Actions = Grid | Normal
+
+
+def _ladder(outputs: Array) -> Array:
+    """[output, ...] cumulated probabilities. A matrix product: one operation, where a cumulated sum is many."""
+    return jnp.tensordot(jnp.tri(outputs.shape[0], dtype=outputs.dtype), jax.nn.softmax(outputs, axis=0), axes=1)
+
+
+def _biased(layers: tuple, bias: Array) -> tuple:
+    last = layers[-1] | {"bias": jnp.broadcast_to(bias, layers[-1]["bias"].shape).astype(jnp.float32)}
+    return (*layers[:-1], last)
