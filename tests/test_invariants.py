@@ -24,6 +24,10 @@ BUDGETS["ppo"] = (
     "method.hidden=[16]", "method.lanes=24", "method.steps=8", "method.updates=8", "method.validations=2",
     "method.validation_paths=32", "method.members=1",
 )  # fmt: skip
+BUDGETS["deep_controlled_learning"] = (
+    "method.generations=1", "method.states=256", "method.paths=8", "method.periods=4", "method.updates=200", "method.hidden=[8]",
+    "method.warm_up=10",
+)  # fmt: skip
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()

@@ -1,8 +1,9 @@
 """What studies of learned policies share: trainings that are kept as they finish, intervals over seeds, a page with curves."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from invbench.studies.printed import Cell, Printed
 from invbench.tracker import Log, Tracker
 from invbench.types import Array, Policy
 
+AVERAGE = "average of the settings"
 OVER_SEEDS = "mean over training seeds with its 95 % interval; the value of each trained policy is exact"
 
 
@@ -106,9 +108,26 @@ class Learned(Printed):
     ) -> Training:  # fmt: skip
         """A learner on a problem, and the `value` of each policy that it came to."""
         method, keys = self.learners[learner], self.keys(config, learner, instance)
-        settings = [config["study"]["learners"][learner], len(keys), config["seed"]]
+        settings = [config.get("study", {}).get("learners", {}).get(learner), len(keys), config["seed"]]
         fit = lambda log: [float(value(policy)) for policy in fitted(method, problem, keys, log)]  # noqa: E731
         return trainings.of(learner, instance, settings, fit)
+
+    def columns(
+        self, config: dict[str, Any], trainings: Trainings, settings: Sequence[Any], gap: Callable[[Any, Policy], float]
+    ) -> Iterator[Cell]:
+        """Cells of every learner in every setting (with `name`, `row`, `problem`), and of their average."""
+        for name, method in self.learners.items():
+            column, done = name_of(name, method), []
+            for one in settings:
+                done.append(self.trained(config, trainings, name, one.name, one.problem, partial(gap, one)))
+                yield from _pair(done[-1], column, one.row)
+            means = np.mean([training.values for training in done], 0).tolist()
+            yield from _pair(Training(name, AVERAGE, means, 0.0, []), column, AVERAGE)
+
+
+def _pair(training: Training, column: str, row: str) -> list[Cell]:
+    """The mean over seeds, and the worst seed where there are several."""
+    return [over_seeds(training, column, row)] + [worst(training, column, row)] * (len(training.values) > 1)
 
 
 def fitted(method: Any, problem: Problem, keys: Array, log: Log) -> list[Policy]:
@@ -143,6 +162,17 @@ def over_seeds(training: Training, column: str, row: str, published: float | Non
 def worst(training: Training, column: str, row: str) -> Cell:
     """The worst seed of a training."""
     return Cell(training.instance, f"{column}, worst seed", None, max(training.values), row=row)
+
+
+def rule_cells(name: str, settings: Sequence[Any], gaps: Sequence[float]) -> list[Cell]:
+    """Gaps [setting] of a rule as cells, and their average."""
+    cells = [Cell(one.name, name, None, gap, row=one.row) for one, gap in zip(settings, gaps)]
+    return [*cells, Cell(AVERAGE, name, None, float(np.mean(gaps)), row=AVERAGE)]
+
+
+def per_cent(cost: float, least: float) -> float:
+    """How far `cost` is above `least`, in per cent of it."""
+    return 100 * (cost / least - 1)
 
 
 def _figures(done: list[Training]) -> list[tuple[str, str]]:

@@ -104,7 +104,7 @@ class LostSalesLearned(Learned):
         found = zipkin2008.POLICIES[OPTIMAL](one.problem)
         yield Cell(one.name, OPTIMAL, None, found.value, lower=found.lower, upper=found.upper)
         for rule in self.rules:
-            yield Cell(one.name, rule, None, _per_cent(zipkin2008.POLICIES[rule](one.problem).value, found.value))
+            yield Cell(one.name, rule, None, learned.per_cent(zipkin2008.POLICIES[rule](one.problem).value, found.value))
         if DCL not in self.learners and (row := rows.get((one.lead_time, one.shortage), {})).get("DCL_opt_gap_pct"):
             yield Cell(one.name, "DCL in print", None, float(row["DCL_opt_gap_pct"]), source=row["source"])
 
@@ -141,11 +141,7 @@ def _gap(problem: Problem, policy: Policy, least: float) -> float:
         lower, upper, _ = chain.average(problem, policy, tolerance=1e-8)
     except chain.TooMany:
         return float("inf")
-    return _per_cent((lower + upper) / 2, least)
-
-
-def _per_cent(cost: float, least: float) -> float:
-    return 100 * (cost / least - 1)
+    return learned.per_cent((lower + upper) / 2, least)
 
 
 def _simulated(problem: Problem, policy: Policy, seed: int) -> float:
