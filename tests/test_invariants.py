@@ -28,6 +28,10 @@ BUDGETS["deep_controlled_learning"] = (
     "method.generations=1", "method.states=256", "method.paths=8", "method.periods=4", "method.updates=200", "method.hidden=[8]",
     "method.warm_up=10",
 )  # fmt: skip
+BUDGETS["dqn"] = BUDGETS["sac"] = (
+    "method.hidden=[16]", "method.lanes=32", "method.rollouts=16", "method.updates=2", "method.batch=64", "method.memory=4096",
+    "method.validations=2", "method.validation_paths=32", "method.members=1", "method.futures=0",
+)  # fmt: skip
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()
