@@ -24,7 +24,7 @@ from invbench.types import Observation
 
 SMALL = HDPO(
     features=("on_hand", "pipeline"), hidden=(16,), paths=32, warm_up=0, unroll=12, tail=4, restart=0.02, updates=400,
-    learning_rate=0.02, clip=1.0, fixed_width=0.5, threshold=0.575, checkpoints=2, validation_paths=256, seeds=1, fast_mode=False,
+    learning_rate=0.02, clip=1.0, fixed_width=0.5, threshold=0.6, checkpoints=2, validation_paths=256, seeds=1, fast_mode=False,
     tuning=Budget(64, 16, 1),
 )  # fmt: skip
 TINY = replace(SMALL, updates=20, paths=4)
@@ -125,8 +125,8 @@ def test_the_mean_over_todays_demand_is_the_mean_of_draws():
 
     @jax.jit
     def value(layers, world):
-        state, demand, delay = unrolls.moved_on(world, key, method, 0, 60, member.state)
-        return unrolls.loss(world, problem.cost, method, replace(member.params, layers=layers), state, demand, delay)[0]
+        state, drawn = unrolls.moved_on(world, key, method, 0, 60, member.state)
+        return unrolls.loss(world, problem.cost, method, replace(member.params, layers=layers), state, drawn)[0]
 
     assert world.support is not None
     means, draws = (jax.value_and_grad(value)(member.params.layers, one) for one in (world, world._replace(support=None)))

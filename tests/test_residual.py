@@ -21,7 +21,7 @@ from invbench.types import Policy
 
 LEARNER = HDPO(
     features=("on_hand", "pipeline"), hidden=(8,), paths=32, warm_up=0, unroll=12, tail=4, restart=0.02, updates=300,
-    learning_rate=0.02, clip=1.0, fixed_width=0.5, threshold=0.575, checkpoints=2, validation_paths=128, seeds=1, fast_mode=False,
+    learning_rate=0.02, clip=1.0, fixed_width=0.5, threshold=0.6, checkpoints=2, validation_paths=128, seeds=1, fast_mode=False,
     tuning=Budget(64, 16, 1),
 )  # fmt: skip
 RULE = policy_of(jnp.asarray([6.0]), jnp.asarray([3.0]))  # 5.9 % above the optimum of lead_time()

@@ -136,8 +136,8 @@ def _optimiser(training: Training) -> optax.GradientTransformation:
 def _update(world, cost, key, training, window, horizon, member: _Member, step: Array) -> tuple[_Member, Array]:
     """One step of the optimiser, and the benefit a period that it saw."""
     key = jax.random.fold_in(named(key, "training"), step)
-    state, demand, delay = moved_on(world, named(key, "paths"), training, window, horizon, member.state)
-    objective = lambda layers: loss(world, cost, training, replace(member.params, layers=layers), state, demand, delay)  # noqa: E731
+    state, drawn = moved_on(world, named(key, "paths"), training, window, horizon, member.state)
+    objective = lambda layers: loss(world, cost, training, replace(member.params, layers=layers), state, drawn)  # noqa: E731
     (_, (state, benefit)), gradient = jax.value_and_grad(objective, has_aux=True)(member.params.layers)
     change, optimiser = _optimiser(training).update(gradient, member.optimiser, member.params.layers)
     layers = optax.apply_updates(member.params.layers, change)

@@ -91,6 +91,7 @@ def moved_on(world: World, key: Array, training: Training, window: int, horizon:
     items = state.on_hand.shape[-1:]
     drawn = world.scenario.draw(named(key, "demand"), training.paths, window + periods, start - window)
     delay = world.system.draw_delays(named(key, "delay"), periods, training.paths)
+    dither = jax.random.uniform(named(key, "dither"), drawn[window:].shape)
     fresh = world.system.initial(jnp.broadcast_to(drawn[:window], (window, training.paths, *items)), start, window)
     again = jax.random.uniform(named(key, "restart"), (training.paths, 1)) < training.restart
     ring = jnp.roll(state.pipeline, start - state.time, axis=0) if state.pipeline.shape[0] else state.pipeline
@@ -100,16 +101,16 @@ def moved_on(world: World, key: Array, training: Training, window: int, horizon:
         position=keep(fresh.position, state.position),
         pipeline=keep(fresh.pipeline, ring),
     )
-    return state, drawn[window:], delay
+    return state, (drawn[window:], delay, dither)
 
 
-def loss(world, cost, training, params, state, demand, delay) -> tuple[Array, tuple[Any, Array]]:
+def loss(world, cost, training, params, state, drawn) -> tuple[Array, tuple[Any, Array]]:
     """What gradient descent lowers: cost less revenue a period; also the state after, and the benefit a period in money.
 
     What is left at the end is worth what it cost, so that the end of an unroll teaches nobody to run stock down.
     """
     cut = np.cumsum([training.warm_up, training.unroll])
-    parts = [jax.tree.map(lambda leaf: leaf[low:high], (demand, delay)) for low, high in zip((0, *cut), (*cut, None))]
+    parts = [jax.tree.map(lambda leaf: leaf[low:high], drawn) for low, high in zip((0, *cut), (*cut, None))]
     fixed = lax.stop_gradient(params)
     state, _ = _through(world, cost, training, fixed, state, parts[0])
     state, taught = _through(world, cost, training, params, lax.stop_gradient(state), parts[1])
@@ -131,9 +132,15 @@ def _through(world, cost, training, params, state, today) -> tuple[Any, Array]:
 
 
 def _period(world, cost, training, params, state, today) -> tuple[Any, Array]:
-    """One period with orders as they come out of the network: the state after, and the mean benefit [item]."""
-    demand, delay = today
+    """One period: the state after, and the mean benefit [item].
+
+    Where demand is whole, so are orders: a part of a unit is the probability of a whole one, and the gradient goes past the
+    rounding (Bengio, Leonard and Courville 2013, arXiv 1308.3432): the stocks that are learned from are those of judging.
+    """
+    demand, delay, dither = today
     units = amount(params, world.system.observe(state, delay))
+    if params.whole:
+        units = units + lax.stop_gradient(jnp.floor(units + dither) - units)
     after, flows = world.system.transition(state, units, demand, delay)
     if world.support is None:
         return after, _money(cost, training, params, flows).mean(-2)
