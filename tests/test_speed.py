@@ -12,7 +12,7 @@ from invbench import costs, replay
 from invbench.dynamics import single
 from invbench.keys import root
 from invbench.methods.base_stock import order_up_to
-from invbench.studies import speed
+from invbench.studies import speed, speed_learning
 from invbench.studies.speed import Row, Speed, Tool
 from invbench.types import Paths, Policy
 
@@ -196,3 +196,36 @@ def test_stored_paths_are_drawn_from_the_scenario():
     assert abs(float(paths.demand.mean()) - speed.MEAN) < 6 * np.sqrt(speed.MEAN / paths.demand.size)
     assert not np.array_equal(paths.before[:20], paths.demand[:20])
     assert root(0, "speed", "stored") != root(0, "speed", "drawn")
+
+
+# ---- learners
+
+
+SMALL = {
+    "ppo": dict(lanes=16, steps=8, updates=12, validations=2, validation_paths=8, hidden=[8]),
+    "hdpo": dict(updates=20, paths=4, validation_paths=8, hidden=[8]),
+}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Learners with a budget of seconds."""
+    full = speed_learning.method_of
+    monkeypatch.setattr(speed_learning, "method_of", lambda name, **changes: full(name, **SMALL[name] | changes))
+
+
+def test_a_training_counts_every_step_of_every_member(small, monkeypatch):
+    monkeypatch.setattr(speed_learning, "trained", lambda method: (2.0, None))
+    (one,) = speed_learning.one_run("ppo", beside=False)
+    assert one == ("train ppo, one run", "invbench", 16 * 8 * 12 / 2 / 1e3, "k steps/s", 1.0)
+    group = speed_learning._own("group", "ppo", members=4, learning_rate=speed_learning.GROUP)
+    assert group.value == 4 * one.value
+    assert speed_learning.hdpo_rate().value == 4 * 20 * 4 * (24 + 8) / 2 / 1e6
+
+
+def test_learners_are_trained_and_timed(small, monkeypatch):
+    monkeypatch.setattr(speed_learning, "ROLLED", 64)
+    for rate in (speed_learning.hdpo_rate(), speed_learning.greedy_rate(), *speed_learning.one_run("ppo", beside=False)):
+        assert 0 < rate.value < np.inf and rate.tool == "invbench"
+    names = [name for name, _ in speed_learning.workloads(False)]
+    assert names == ["ppo", "sac", "dqn", "ppo group", "hdpo", "greedy roll-outs", "warm start"]

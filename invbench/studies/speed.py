@@ -42,7 +42,7 @@ from invbench.methods.s_S import reorder_up_to
 from invbench.methods.safety_stock import cover_and_buffer
 from invbench.scenarios import poisson
 from invbench.scenarios.base import draw
-from invbench.studies import speed_exact
+from invbench.studies import speed_exact, speed_learning
 from invbench.types import Array, Paths, Policy
 
 numba = import_module("numba") if find_spec("numba") else None  # an extra: `blocked_loop` is plain Python without it
@@ -52,7 +52,7 @@ MEAN, LEAD_TIME, LEVEL, HOLDING, SHORTAGE = 5, 4, 24, 1, 9
 WINDOW = 28  # past periods that a policy may look back on
 LANES = 1024  # paths that the hand-written loop moves together: the fastest of 256 to 4096
 PAUSE = 0.05  # seconds between turns, so that the threads of one tool are asleep when the next one starts
-OWN, PEERS = "invbench", ("numba", "stockpyl", "dynaplex", "mdpax")
+OWN, PEERS = "invbench", ("numba", "stockpyl", "dynaplex", "mdpax", "stable_baselines3")
 REPLAY, DRAW, CANDIDATES, MEMORY = "replay base-stock", "draw base-stock", "candidates (s,S)", "candidates (s,S) peak memory"
 SYSTEM = single.create(lead_time=LEAD_TIME, backlog=False)
 COST = costs.CostModel(price=0.0, purchase=0.0, holding=HOLDING, shortage=SHORTAGE, fixed_order=0.0, salvage=0.0)
@@ -98,6 +98,7 @@ class Speed:
     repeats: int  # times that each tool is run warm, in turn; the median counts
     peers: bool  # also run the peers that are installed
     exact: bool = False  # also how fast optima are found
+    learning: bool = False  # also how fast learners learn
 
     def run(self, folder: Path, config: dict | None = None) -> int:
         """Write folder/speed.csv and print it as a table; returns exit code 0.
@@ -110,7 +111,8 @@ class Speed:
         rows: list[Row] = []
         with Progress(console=Console(stderr=True)) as progress:
             exact = list(speed_exact.workloads(self.peers)) if self.exact else []
-            task = progress.add_task("speed", total=3 + len(POLICIES) + len(exact))
+            learning = list(speed_learning.workloads(self.peers)) if self.learning else []
+            task = progress.add_task("speed", total=3 + len(POLICIES) + len(exact) + len(learning))
             for workload, tools in self.workloads():
                 progress.update(task, description=workload)
                 rows += timed(workload, tools, self.repeats)
@@ -118,6 +120,10 @@ class Speed:
             for work in exact:
                 progress.update(task, description=work.workload)
                 rows += found(speed_exact.measure(work))
+                progress.advance(task)
+            for name, measured in learning:
+                progress.update(task, description=name)
+                rows += [Row(*rate) for rate in measured()]
                 progress.advance(task)
         write(rows, Path(folder) / "speed.csv")
         _show(rows, [peer for peer in PEERS if self.peers and not find_spec(peer)])
