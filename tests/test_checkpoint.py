@@ -27,7 +27,7 @@ def tree():
     layers = ({"weights": jnp.arange(6.0).reshape(2, 3), "bias": None}, [jnp.zeros((0, 4)), np.zeros((3, 0), np.int16)])
     return {
         "layers": layers,
-        "network": Network(layers, jnp.ones(2), jnp.zeros(1), ("on_hand", "pipeline"), True),
+        "network": Network(layers, jnp.ones(2), jnp.zeros(1), jnp.asarray(0.5), ("on_hand", "pipeline"), True),
         "plan": Orders(jnp.ones((2, 1)), jnp.asarray([7], jnp.int32)),
         "nothing": {"dict": {}, "tuple": (), "list": [], "none": None},
         "precise": (precise, np.asarray(np.pi)),
