@@ -22,7 +22,7 @@ from invbench.learning import experience, features
 from invbench.learning.decisions import parameters
 from invbench.learning.experience import Row, Transition
 from invbench.learning.training import CORE, WORTH, better, member, mesh, run
-from invbench.learning.trajectories import World, futures, on_one_device, worth
+from invbench.learning.trajectories import World, futures, myopic_worth, on_one_device, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
 
@@ -171,7 +171,8 @@ def train(name: str, problem: Problem, plan: Plan, rules: Rules, world: World, k
     start = _begin(world, keys, plan=plan, rules=rules, inputs=inputs, block=plan.lanes * plan.periods * problem.items)
     settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
     advice, updates = f"lower method.learning_rate ({plan.learning_rate:g})", course.steps * plan.updates
-    return run(name, start, advance, course.chunks, log, steps=updates, settings=settings, advice=advice)
+    rule = myopic_worth(problem, named(key, "myopic"), plan.validation_paths)
+    return run(name, start, advance, course.chunks, log, steps=updates, settings=settings, advice=advice, baseline=rule)
 
 
 def course_of(problem: Problem, plan: Plan, world: World) -> Course:

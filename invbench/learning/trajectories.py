@@ -11,6 +11,7 @@ from invbench.formulas import critical_fractile
 from invbench.keys import named
 from invbench.learning import features
 from invbench.learning.expected import Support, mean_of
+from invbench.learning.residual import original
 from invbench.problem import Problem
 from invbench.types import Array, Flows, Observation, Paths, Policy
 
@@ -149,7 +150,8 @@ def money_of(problem: Problem, key: Array) -> Money:
     """Reward in the scale of a myopic rule, see `myopic`."""
     system, cost, items = problem.system, problem.cost, problem.items
     margin = np.broadcast_to(np.asarray(cost.price) - np.asarray(cost.purchase), items)
-    flows = problem.simulate(myopic(problem, named(key, "outlook")), problem.training_paths(named(key, "myopic"), REFERENCE))
+    paths = problem.training_paths(named(key, "myopic"), REFERENCE)
+    flows = original(problem).simulate(myopic(problem, named(key, "outlook")), paths)
     earned = np.asarray(cost.charge(flows).benefit - margin * flows.demand, np.float64)
     earned = earned[:, min(system.lead_time + 1, problem.horizon // 2) :]  # nothing has arrived before
     center, scale = earned.mean((0, 1)), earned.std((0, 1))
@@ -164,6 +166,12 @@ def myopic(problem: Problem, key: Array) -> Policy:
     fractile = np.broadcast_to(critical_fractile(problem.cost, getattr(problem.system, "backlog", False)), problem.items)
     levels = [np.quantile(spans[..., item], fractile[item], method="higher") for item in range(problem.items)]
     return Policy({"level": jnp.asarray(levels, jnp.float32)}, _up_to)
+
+
+def myopic_worth(problem: Problem, key: Array, paths: int) -> float:
+    """Mean net benefit of operations of the myopic rule on so many validation paths, money: what a curve is shown beside."""
+    plain = original(problem)
+    return float(plain.benefit(myopic(plain, key), plain.validation_paths(paths)).mean(0).sum())
 
 
 def _up_to(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:

@@ -24,7 +24,7 @@ from invbench.learning import features, networks, training
 from invbench.learning.actions import Normal
 from invbench.learning.advantages import Batch, batches, standardised
 from invbench.learning.decisions import act, heads, mean_order, median_of_grid, parameters, world_of
-from invbench.learning.trajectories import World, collect, myopic, on_one_device, rollouts, windows, worth
+from invbench.learning.trajectories import World, collect, myopic_worth, on_one_device, rollouts, windows, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
 
@@ -143,7 +143,7 @@ class Learner(NamedTuple):
 def train(problem: Problem, plan: PPO, world: World, apply: Callable, key: Array, log: Callable) -> Learner:
     """All members, chunk by chunk: what each has learned is validated after every chunk."""
     paths = problem.validation_paths(plan.validation_paths)
-    rule = problem.benefit(myopic(problem, named(key, "myopic")), paths).mean(0).sum()
+    rule = myopic_worth(problem, named(key, "myopic"), plan.validation_paths)
     episodes = max(1, round(plan.updates * plan.steps / plan.episode / plan.validations))  # of a chunk
     steps, advice = episodes * plan.episode // plan.steps, f"lower method.learning_rate ({max(plan.learning_rate):g})"
     settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
@@ -156,7 +156,7 @@ def train(problem: Problem, plan: PPO, world: World, apply: Callable, key: Array
     return training.run(
         "ppo", _begin(world, keys, rates, plan=plan, inputs=inputs),
         lambda learners, number: _advance(world, paths, keys, jax.device_put(learners, spread), jnp.int32(number), **fixed),
-        plan.validations, log, steps=steps, settings=settings, baseline=float(rule), advice=advice,
+        plan.validations, log, steps=steps, settings=settings, baseline=rule, advice=advice,
     )  # fmt: skip
 
 
