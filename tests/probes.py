@@ -1,9 +1,17 @@
-"""Problems whose best policy is known by hand: what a learner must find before it is let loose on others."""
+"""Problems whose best policy is known by hand, and learners for them: what is found here must be found before anything else."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from omegaconf import OmegaConf
+
+from invbench import configs, run
 from invbench.costs import CostModel
 from invbench.dynamics import perishable, single
+from invbench.keys import root
 from invbench.problem import Problem
 from invbench.scenarios import discrete, poisson
+from invbench.types import Observation
 
 HORIZON = 64
 COST = dict(price=0.0, purchase=0.0, holding=1.0, shortage=4.0, fixed_order=0.0, salvage=0.0)
@@ -32,3 +40,30 @@ def lead_time():
 def nothing_to_decide():
     """No order costs or earns anything."""
     return posed(poisson.create(mean=2.0, items=1), single.create(lead_time=0, backlog=False), holding=0.0, shortage=0.0)
+
+
+def ignore(metrics, step):
+    """A log that nobody reads."""
+
+
+def made(name, **fields):
+    """A method as its YAML has it, but for `fields`."""
+    plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "method" / f"{name}.yaml"))
+    return run.build(plain | fields)
+
+
+def fitted(name, problem, seed=0, log=ignore, **fields):
+    """The policy that it comes to."""
+    return made(name, **fields).fit(problem, root(seed, "method", name), log)
+
+
+def order(policy, on_hand):
+    """What is ordered with so much on hand and nothing on the way."""
+    stock, nothing = jnp.full((1, 1), float(on_hand)), jnp.zeros((0, 1, 1))
+    return float(policy.apply(policy.params, Observation(stock, stock, nothing, nothing, jnp.zeros((), jnp.int32)), None)[0, 0])
+
+
+def same(first, second):
+    """Whether two trees are equal byte by byte."""
+    leaves = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(one).tobytes() == np.asarray(two).tobytes() for one, two in leaves)

@@ -1,4 +1,4 @@
-"""The command from outside: jobs, sweeps that survive, refusals, the wheel. Each test runs the program as a user would."""
+"""The command from outside: jobs, sweeps that survive, refusals, the wheel."""
 
 import csv
 import json
@@ -12,20 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from command import Done, invbench
 
 SMALL = ["evaluation.paths=20", "evaluation.horizon=20", "evaluation.validation_paths=20", "tuning.paths=16"]
 SMALL += ["tuning.candidates=16", "tuning.rounds=1", "tracker=none"]
 SWEEP = ["-m", "method=s_S,eoq,clairvoyant", "scenario=stable,seasonal", *SMALL]
 
 
-def invbench(folder: Path, *arguments: str, environment: dict | None = None) -> subprocess.CompletedProcess:
+def own_process(folder: Path, *arguments: str, environment: dict | None = None) -> subprocess.CompletedProcess:
+    """The command in a process of its own."""
     command = [sys.executable, "-m", "invbench", *arguments]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=300
     )
 
 
-def written(done: subprocess.CompletedProcess) -> Path:
+def written(done: Done | subprocess.CompletedProcess) -> Path:
     """The folder that a command names in its last line."""
     assert done.returncode in (0, 1), done.stderr
     return Path(done.stdout.rstrip("\n").splitlines()[-1])
@@ -40,13 +42,13 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def swept(tmp_path_factory):
     """A small sweep, run once: the place it ran in, and its folder."""
     place = tmp_path_factory.mktemp("sweep")
-    done = invbench(place, *SWEEP)
+    done = own_process(place, *SWEEP)
     assert done.returncode == 0, done.stderr
     return place, written(done)
 
 
 def test_help_names_groups_choices_and_commands(tmp_path):
-    done = invbench(tmp_path, "--help")
+    done = own_process(tmp_path, "--help")
     assert done.returncode == 0
     for group, choice in (
         ("method", "s_S"),
@@ -117,7 +119,7 @@ def test_killed_at_any_point_the_same_command_gives_the_same_table(swept, tmp_pa
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    done = invbench(tmp_path, *SWEEP)
+    done = own_process(tmp_path, *SWEEP)
     assert done.returncode == 0, done.stderr
     assert (written(done) / "table.csv").read_bytes() == (folder / "table.csv").read_bytes()
     assert (written(done) / "table.md").read_bytes() == (folder / "table.md").read_bytes()
@@ -143,7 +145,9 @@ def test_trackers_do_not_change_results(swept, tmp_path):
     tables = []
     for tracker in ("files", "wandb"):
         arguments = [argument for argument in SWEEP if not argument.startswith("tracker=")]
-        done = invbench(tmp_path, *arguments, f"tracker={tracker}", f"outputs={tracker}", environment={"WANDB_MODE": "offline"})
+        done = own_process(
+            tmp_path, *arguments, f"tracker={tracker}", f"outputs={tracker}", environment={"WANDB_MODE": "offline"}
+        )
         assert done.returncode == 0, done.stderr
         tables.append((written(done) / "table.csv").read_bytes())
         logs = written(done) / "logs"
@@ -274,10 +278,10 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path):
         env={**os.environ, **environment},
     )
     assert str(tmp_path / "site") in where.stdout
-    assert "reference" in invbench(away, "--help", environment=environment).stdout
-    done = invbench(away, *SMALL, environment=environment)
+    assert "reference" in own_process(away, "--help", environment=environment).stdout
+    done = own_process(away, *SMALL, environment=environment)
     assert done.returncode == 0, done.stderr
-    swept = invbench(away, "-m", "+sweep=methods", "method=eoq", "scenario=stable", *SMALL, environment=environment)
+    swept = own_process(away, "-m", "+sweep=methods", "method=eoq", "scenario=stable", *SMALL, environment=environment)
     assert swept.returncode == 0, swept.stderr
     assert yaml.safe_load(next(written(swept).glob("eoq-*/config.yaml")).read_text())["names"]["scenario"] == "stable"
 
@@ -302,7 +306,7 @@ def test_the_clairvoyant_attains_its_bound_with_order_constraints_left_out(tmp_p
 def test_a_launcher_that_runs_jobs_in_other_processes(swept, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="hydra-joblib-launcher is not installed (extra joblib)")
     _, folder = swept
-    done = invbench(tmp_path, *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = own_process(tmp_path, *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
     assert (written(done) / "table.csv").read_bytes() == (folder / "table.csv").read_bytes()
 
@@ -315,10 +319,10 @@ def test_the_same_file_name_with_other_data_is_another_job(tmp_path):
 
     command = [*SMALL, "method=eoq", "scenario=history", "scenario.path=sales.csv"]
     history(1)
-    first = written(invbench(tmp_path, *command))
-    assert written(invbench(tmp_path, *command)) == first
+    first = written(own_process(tmp_path, *command))
+    assert written(own_process(tmp_path, *command)) == first
     history(2)
-    second = written(invbench(tmp_path, *command))
+    second = written(own_process(tmp_path, *command))
     assert second != first
     sold = [json.loads((folder / "report.json").read_text())["revenue"]["mean"] for folder in (first, second)]
     assert sold[1] > 1.5 * sold[0]

@@ -7,16 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
-from omegaconf import OmegaConf
+from probes import ignore, order, same
 
-from invbench import configs, run
 from invbench.dynamics import single
 from invbench.exact import chain, optimum
 from invbench.keys import root
 from invbench.learning import decisions, experience, offpolicy, training
 from invbench.methods import dqn
 from invbench.scenarios import seasonal_poisson
-from invbench.types import Observation
 
 SMALL = dict(
     features=["on_hand", "position", "pipeline"], hidden=[32, 32], members=1, lanes=64, rollouts=160, memory=8192, batch=256,
@@ -26,26 +24,11 @@ TINY = SMALL | dict(lanes=16, hidden=[8], rollouts=16, batch=64, validations=2)
 
 
 def made(**fields):
-    plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "method" / "dqn.yaml"))
-    return run.build(plain | fields)
+    return probes.made("dqn", **fields)
 
 
-def ignore(metrics, step):
-    pass
-
-
-def fitted(problem, seed=0, log=ignore, **fields):
-    return made(**(SMALL | fields)).fit(problem, root(seed, "method", "dqn"), log)
-
-
-def order(policy, on_hand):
-    """What is ordered with so much on hand and nothing on the way."""
-    stock, nothing = jnp.full((1, 1), float(on_hand)), jnp.zeros((0, 1, 1))
-    return float(policy.apply(policy.params, Observation(stock, stock, nothing, nothing, jnp.zeros((), jnp.int32)), None)[0, 0])
-
-
-def same(first, second):
-    return all(np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (first, second)), strict=True))
+def fitted(problem, *given, **fields):
+    return probes.fitted("dqn", problem, *given, **(SMALL | fields))
 
 
 # ---- probes
@@ -215,7 +198,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
 
     def log(metrics, step):
         log.heard.append(step)
-        if log.stop and len(log.heard) == 3:  # the second of the chunks is not kept
+        if log.stop and len(log.heard) == 4:  # the rule beside, two chunks, and one that is not kept
             raise Halt
 
     log.place, log.heard, log.stop = tmp_path, [], True
@@ -225,7 +208,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
     log.heard, log.stop = [], False
     resumed = fitted(probes.lead_time(), log=log, **fields)
     assert same(resumed.params, fitted(probes.lead_time(), **fields).params)
-    assert len(log.heard) == 4 and len(list(tmp_path.glob("*.safetensors"))) == 1
+    assert len(log.heard) == 5 and len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
 def test_divergence_is_named():

@@ -1,22 +1,18 @@
 """`invbench evaluate`: a job's policy from its file, judged as the job was, on its own problem or on another."""
 
-import io
 import json
 import shutil
-import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
-from unittest.mock import patch
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from command import Done, invbench
 
-from invbench import cli, saved
+from invbench import saved
 from invbench.costs import CostModel
 from invbench.dynamics import dual_source, single
 from invbench.exact import optimum
@@ -36,23 +32,6 @@ JOBS = {
     "optimal": ["scenario=poisson", "scenario.mean=2", "cost=average_cost", "system.lead_time=2"],
 }
 RESULTS = "report.json", "values.npz", "trajectory.npz"
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def invbench(folder: Path, *arguments: str) -> Done:
-    """The command as its entry point has it, in this process: one start of Python for each would take minutes."""
-    out, err = io.StringIO(), io.StringIO()
-    with chdir(folder), redirect_stdout(out), redirect_stderr(err), patch.object(sys, "argv", ["invbench", *arguments]):
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return Done(ended.value.code, out.getvalue(), err.getvalue())
 
 
 def written(done: Done) -> Path:

@@ -7,16 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
-from omegaconf import OmegaConf
+from probes import ignore, order, same
 
-from invbench import configs, run
 from invbench.dynamics import single
 from invbench.exact import chain, optimum
 from invbench.keys import root
 from invbench.learning import actions, advantages, decisions, expected, networks, training
 from invbench.methods import ppo
 from invbench.scenarios import normal
-from invbench.types import Observation
 
 SMALL = dict(
     features=["on_hand", "position", "pipeline"], hidden=[32, 32], members=1, lanes=64, steps=16, validations=4,
@@ -26,16 +24,11 @@ TINY = SMALL | dict(lanes=16, hidden=[8], updates=8, validations=2, members=2)
 
 
 def made(**fields):
-    plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "method" / "ppo.yaml"))
-    return run.build(plain | fields)
+    return probes.made("ppo", **fields)
 
 
-def ignore(metrics, step):
-    pass
-
-
-def fitted(problem, seed=0, log=ignore, **fields):
-    return made(**(SMALL | fields)).fit(problem, root(seed, "method", "ppo"), log)
+def fitted(problem, *given, **fields):
+    return probes.fitted("ppo", problem, *given, **(SMALL | fields))
 
 
 def trained(problem, **fields):
@@ -43,20 +36,6 @@ def trained(problem, **fields):
     plan, key = made(**(SMALL | fields))._checked(problem), root(0, "method", "ppo")
     world, choices, apply = decisions.world_of(problem, key, plan)
     return ppo.train(problem, replace(plan, choices=choices), world, apply, key, ignore)
-
-
-def same(first, second):
-    """Byte by byte."""
-    leaves = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
-    return all(np.asarray(one).tobytes() == np.asarray(other).tobytes() for one, other in leaves)
-
-
-def order(policy, *on_hand):
-    """What is ordered with so much on hand and nothing on the way."""
-    stock = jnp.asarray(on_hand, jnp.float32)[:, None]
-    nothing = jnp.zeros((0, *stock.shape))
-    seen = Observation(stock, stock, nothing, nothing, jnp.zeros((), jnp.int32))
-    return np.asarray(policy.apply(policy.params, seen, None))[:, 0]
 
 
 @pytest.mark.parametrize("actions", ["discrete", "continuous"])

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 import yaml
+from command import invbench
 
 from invbench import run
 from invbench.studies import all_tables
@@ -158,23 +157,23 @@ def test_the_summary_names_each_table_with_its_command():
     assert told[-1] == "1 of 2 agree, largest deviation 0.5 (fails: p = 4 & more, Optimal); 1 of 2 tables could not be computed"
 
 
-def command(folder, *arguments):
-    done = subprocess.run([sys.executable, "-m", "invbench", *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+def told_of(folder, *arguments):
+    done = invbench(folder, *arguments)
     return done.returncode, Path(done.stdout.rstrip("\n").splitlines()[-1]), done.stdout
 
 
 def test_the_command_of_a_table_ends_with_its_folder_and_runs_again(tmp_path):
     arguments = f"+experiment={ZHENG}", "study.means=[10,15]"
-    code, folder, first = command(tmp_path, *arguments)
+    code, folder, first = told_of(tmp_path, *arguments)
     assert code == 0 and folder.parent == tmp_path / "outputs" / "runs"
     (folder / "published.csv").write_text("")
     (folder / "stray.txt").write_text("")
-    assert command(tmp_path, *arguments) == (0, folder, first)
+    assert told_of(tmp_path, *arguments) == (0, folder, first)
     assert len((folder / "published.csv").read_text().splitlines()) == 7 and not (folder / "stray.txt").exists()
 
 
 def test_the_command_exits_with_the_code_of_its_study(tmp_path):
-    code, folder, _ = command(tmp_path, "+experiment=all_tables", f"study.tables=[{ZHENG},reference]")
+    code, folder, _ = told_of(tmp_path, "+experiment=all_tables", f"study.tables=[{ZHENG},reference]")
     assert code == 1 and json.loads((folder / "study.json").read_text()) == {"exit_code": 1}
     assert (folder / ZHENG / "published.csv").exists() and (folder / "index.html").exists()
     alone = yaml.safe_load((folder / ZHENG / "config.yaml").read_text())
