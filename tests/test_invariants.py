@@ -25,7 +25,7 @@ BUDGETS["ppo"] = (
     "method.validation_paths=32", "method.members=1",
 )  # fmt: skip
 BUDGETS["deep_controlled_learning"] = (
-    "method.generations=1", "method.states=256", "method.paths=8", "method.periods=4", "method.updates=200", "method.hidden=[8]",
+    "method.generations=1", "method.states=1024", "method.paths=16", "method.periods=8", "method.updates=400", "method.hidden=[16]",
     "method.warm_up=10",
 )  # fmt: skip
 BUDGETS["dqn"] = BUDGETS["sac"] = (
@@ -194,7 +194,7 @@ def test_a_block_of_paths_is_the_paths_one_by_one_and_again_the_same(case, syste
 
 def test_permuted_items_permute_orders_where_a_policy_treats_each_by_itself():
     turned = jnp.array([2, 0, 1])
-    turn = partial(jax.tree.map, lambda leaf: leaf[..., turned] if leaf.shape[-1] == ITEMS else leaf)
+    turn = partial(jax.tree.map, lambda leaf: leaf[..., turned] if leaf.shape[-1:] == (ITEMS,) else leaf)
     paths = judged()._replace(demand=turn(judged().demand), before=turn(judged().before))
     made = replace(posed(), system=replace(posed().system, initial_stock=posed().system.initial_stock[np.asarray(turned)]))
     elementwise = [case for case in CASES if systems(case) == SINGLE and fitted(case).elementwise]
