@@ -23,6 +23,7 @@ from invbench.tracker import Log, Tracker
 from invbench.types import Array, Policy
 
 AVERAGE = "average of the settings"
+CAPTION = "benefit on validation paths while training. Learners validate on different numbers of paths: heights do not compare."
 OVER_SEEDS = "mean over training seeds with its 95 % interval; the value of each trained policy is exact"
 
 
@@ -183,7 +184,7 @@ def _figures(done: list[Training]) -> list[tuple[str, str]]:
         rows = {training.learner: training.curve for training in done if training.instance == instance}
         svg = curves.alone(instance, rows, palette)
         if svg:
-            found.append((f"{instance}: benefit on validation paths while training", svg[svg.index("<svg") :]))
+            found.append((f"{instance}: {CAPTION}", svg[svg.index("<svg") :]))
     return found
 
 
