@@ -24,7 +24,7 @@ DCL = "deep_controlled_learning"  # the learner whose gaps are printed
 PRINTED = {"mean": 5.0, "holding": 1.0}  # the setting of every printed figure
 NEAR = 0.05  # percentage points by which our gap of a learner may differ from the printed one: training is random
 CLOSE = 0.001  # share of the printed cost within which ours must lie where no optimum is known
-SIMULATED = "simulated, a period in the long run: mean over training seeds with its 95 % interval; at most 0.1 % above print agrees"
+SIMULATED = "simulated, a period in the long run: mean over training seeds, 95 % interval; at most 0.1 % above print agrees"
 PATHS, PERIODS, WARM_UP, BATCHES = 1024, 2000, 200, 8  # of the simulation there
 
 
