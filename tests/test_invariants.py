@@ -25,8 +25,8 @@ BUDGETS["ppo"] = (
     "method.validation_paths=32", "method.members=1",
 )  # fmt: skip
 BUDGETS["deep_controlled_learning"] = (
-    "method.generations=1", "method.states=1024", "method.paths=16", "method.periods=8", "method.updates=400", "method.hidden=[16]",
-    "method.warm_up=10",
+    "method.generations=1", "method.states=1024", "method.paths=16", "method.periods=8", "method.updates=400",
+    "method.hidden=[16]", "method.warm_up=10",
 )  # fmt: skip
 BUDGETS["dqn"] = BUDGETS["sac"] = (
     "method.hidden=[16]", "method.lanes=32", "method.rollouts=16", "method.updates=2", "method.batch=64", "method.memory=4096",

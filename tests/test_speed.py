@@ -76,7 +76,8 @@ def test_a_missing_peer_is_left_out_and_the_table_says_how_to_install_it(tmp_pat
     assert {row["tool"] for row in read(tmp_path)} == {"invbench"}
     printed = capsys.readouterr().out
     assert (
-        "Not installed, so not compared: numba, stockpyl, dynaplex, mdpax, stable_baselines3. To compare: pip install 'invbench[peers]'" in printed
+        "Not installed, so not compared: numba, stockpyl, dynaplex, mdpax, stable_baselines3. "
+        "To compare: pip install 'invbench[peers]'" in printed
     )
     assert f"jax {jax.__version__}" in printed and "JAX devices" in printed
 
