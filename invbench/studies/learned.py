@@ -71,6 +71,7 @@ class Learned(Printed):
         raise NotImplementedError
 
     def cells(self, config: dict[str, Any]) -> list[Cell]:
+        self.check()
         return self.compared(config, Trainings(None))
 
     def run(self, folder: Path, config: dict[str, Any]) -> int:

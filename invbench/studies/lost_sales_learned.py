@@ -9,7 +9,6 @@ import numpy as np
 
 from invbench import costs, published, replay
 from invbench.checks import choice, number, require, whole
-from invbench.evaluation.statistics import mean
 from invbench.exact import chain
 from invbench.keys import root
 from invbench.problem import Problem
@@ -149,7 +148,7 @@ def _simulated(problem: Problem, policy: Policy, seed: int) -> float:
     """Cost a period in the long run: after a warm-up, on the same paths for every policy; neither trained nor validated on."""
     long = replace(problem, horizon=WARM_UP + PERIODS)
     found = [_batch(long, policy, root(seed, "long run", f"batch {batch}")) for batch in range(BATCHES)]
-    return mean(np.concatenate(found)).mean
+    return float(np.concatenate(found).mean())
 
 
 def _batch(problem: Problem, policy: Policy, key: jax.Array) -> np.ndarray:
