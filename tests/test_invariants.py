@@ -33,6 +33,8 @@ BUDGETS["dqn"] = BUDGETS["sac"] = (
     "method.validations=2", "method.validation_paths=32", "method.members=1", "method.futures=0",
 )  # fmt: skip
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
+BUDGETS["imitation"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["ppo"])
+BUDGETS["imitation"] += ("method.paths=16", "method.periods=16", "method.updates=50")
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()
 OUTSIDE = {"stable_baselines3"}  # needs an extra, and one item

@@ -33,7 +33,7 @@ def fitted(problem, *given, **fields):
 
 def trained(problem, **fields):
     """All members of a training."""
-    plan, key = made(**(SMALL | fields))._checked(problem), root(0, "method", "ppo")
+    plan, key = made(**(SMALL | fields)).checked(problem), root(0, "method", "ppo")
     world, choices, apply = decisions.world_of(problem, key, plan)
     return ppo.train(problem, replace(plan, choices=choices), world, apply, key, ignore)
 
@@ -97,7 +97,7 @@ def test_truncation_goes_on_and_termination_does_not(terminated, worth):
 def test_the_critic_values_what_follows_the_end_of_an_episode():
     """Reward 1 in every period whatever is ordered, discount 0.8: worth 1 / (1 - 0.8) = 5 from every state, the last too."""
     problem, key = probes.nothing_to_decide(), root(0, "method", "ppo")
-    plan = made(**(SMALL | dict(average=False, discount=0.8, updates=160, foresight=0, episode=16)))._checked(problem)
+    plan = made(**(SMALL | dict(average=False, discount=0.8, updates=160, foresight=0, episode=16))).checked(problem)
     world, choices, apply = decisions.world_of(problem, key, plan)
     world = world._replace(money=world.money._replace(center=-jnp.ones(1), scale=jnp.ones(1)))
     learners = ppo.train(problem, replace(plan, choices=choices), world, apply, key, ignore)
@@ -196,6 +196,13 @@ def test_demand_without_probabilities_and_several_items():
 
 
 def test_fast_mode_shrinks_the_budget():
-    plan = made(fast_mode=True)._checked(probes.lead_time())
+    plan = made(fast_mode=True).checked(probes.lead_time())
     assert (plan.members, plan.updates, plan.validation_paths) == (2, 120, 128)
-    assert made(fast_mode=True, updates=7)._checked(probes.lead_time()).updates == 7  # never more than was asked for
+    assert made(fast_mode=True, updates=7).checked(probes.lead_time()).updates == 7  # never more than was asked for
+
+
+def test_the_actor_waits_for_the_critic():
+    problem = probes.newsvendor()
+    learners = trained(problem, critic_first=1, updates=8, validations=1)
+    begun = trained(problem, critic_first=1, updates=16, validations=1)
+    assert probes.same(learners.actor, begun.actor) and not probes.same(learners.critic, begun.critic)

@@ -56,9 +56,23 @@ class Grid(NamedTuple):
 
     def begin(self, layers: tuple, mean: Array) -> tuple:
         """Layers whose first orders lie around mean demand: a network that begins evenly would drown in stock."""
-        units = jnp.arange(layers[-1]["bias"].shape[0])[:, None] * self.step
-        width = jnp.maximum(0.5 * mean, units[-1] / 8)
-        return _biased(layers, (-0.5 * ((units - mean) / width) ** 2).mean(-1))
+        count = layers[-1]["bias"].shape[0]
+        width = jnp.maximum(0.5 * mean, (count - 1) * self.step / 8)
+        return _biased(layers, self._near(count, mean, width).mean(-1))
+
+    def unlike(self, outputs: Array, order: Array, unit: Array) -> Array:
+        """[...] nats: how far the probabilities are from those of orders around `order`, a fifth of a `unit` wide or a step."""
+        wanted = jax.nn.softmax(self._near(outputs.shape[0], order, jnp.maximum(0.2 * unit, 0.6 * self.step)), axis=0)
+        return -(wanted * jax.nn.log_softmax(outputs, axis=0)).sum(0)
+
+    def number(self, order: Array) -> Array:
+        """The action whose order is nearest, of more than there are the last one's or more."""
+        return jnp.rint(jnp.maximum(order, 0) / self.step)
+
+    def _near(self, count: int, order: Array, width: Array) -> Array:
+        """[output, ...] logits of orders around `order` [..., item]."""
+        units = jnp.arange(count).reshape(-1, *(1,) * order.ndim) * self.step
+        return -0.5 * ((units - order) / width) ** 2
 
 
 class Normal(NamedTuple):
@@ -96,6 +110,10 @@ class Normal(NamedTuple):
     def begin(self, layers: tuple, mean: Array) -> tuple:
         """Layers whose first orders lie around mean demand."""
         return _biased(layers, (mean / self.unit).mean())
+
+    def unlike(self, outputs: Array, order: Array, unit: Array) -> Array:
+        """[...] squared distance of the mean from `order`."""
+        return jnp.square(outputs[0] - jnp.clip(order, 0, self.largest) / self.unit)
 
 
 def grid_for(problem: Problem, key: Array, mean: Array, largest: float | None, choices: int) -> tuple[Grid, int]:

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.keys import named
-from invbench.learning import networks
+from invbench.learning import features, networks
 from invbench.learning.actions import Grid, Normal, grid_for, normal_for
 from invbench.learning.expected import support_of
+from invbench.learning.imitation import Pupil
 from invbench.learning.trajectories import World, capped, money_of, stacked
 from invbench.problem import Problem
 from invbench.tuning import highest_level, levels, lot
@@ -47,6 +48,17 @@ def act(world: World, actor: dict, x: Array, noise: Array) -> tuple[Array, Array
     outputs = heads(actor, x)
     action = world.actions.sample(outputs, noise)
     return action, world.actions.log_probability(outputs, action)
+
+
+def unlike(layers: tuple, world: World, x: Array, order: Array) -> Array:
+    """[] how far an actor that sees x [feature, row, item] is from orders [row, item]; see `learning.imitation`."""
+    return world.actions.unlike(networks.apply(layers, x), order, next(iter(world.scales.values()))).mean()
+
+
+def pupil(layers: tuple, world: World, error: Callable = unlike) -> Pupil:
+    """A network of features as `trajectories.stacked` makes them, before it is taught."""
+    names = [name for name in features.NAMES if name in world.scales]
+    return Pupil(layers, error, world, names, world.scales[names[0]])
 
 
 def parameters(world: World, layers: tuple) -> dict[str, Any]:

@@ -70,5 +70,14 @@ def amount(params: Network, observation: Observation) -> Array:
 
     The hidden layers have ELU, as in the settings published with Alvo et al. 2023 (arXiv 2306.11246): no unit dies.
     """
-    seen = features.stacked(observation, params.features, params.scale) - 1  # about zero near the mean demand
-    return params.scale * jax.nn.softplus(apply(params.layers, seen, jax.nn.elu)[0])
+    return params.scale * _periods(params.layers, features.stacked(observation, params.features, params.scale))
+
+
+def unlike(layers: Layers, scale: Array, x: Array, order: Array) -> Array:
+    """[] mean squared distance from orders [row, item], in periods of mean demand; x [feature, row, item]."""
+    return jnp.square(_periods(layers, x) - order / scale).mean()
+
+
+def _periods(layers: Layers, x: Array) -> Array:
+    """Orders [...] in periods of mean demand, of features x [feature, ...]."""
+    return jax.nn.softplus(apply(layers, x - 1, jax.nn.elu)[0])  # about zero near the mean demand

@@ -21,8 +21,9 @@ from invbench.keys import named
 from invbench.learning import experience, features
 from invbench.learning.decisions import parameters
 from invbench.learning.experience import Row, Transition
+from invbench.learning.imitation import Lesson
 from invbench.learning.training import CORE, WORTH, better, member, mesh, run
-from invbench.learning.trajectories import World, futures, myopic_worth, on_one_device, worth
+from invbench.learning.trajectories import World, beside, futures, on_one_device, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
 
@@ -117,6 +118,7 @@ class Rules(NamedTuple):
     act: Callable  # (plan, world, learner, x, key, left) -> actions [lane, item]
     order: Callable  # (world, actions) -> units
     improve: Callable  # (plan, world, learner, batch, key, left) -> learner, metrics
+    teach: Callable  # (learner, problem, world, lesson, log) -> learner that begins as the teacher
     layers: Callable  # learner -> the layers that are judged
     apply: Callable  # of the policy
 
@@ -150,14 +152,18 @@ class Member(NamedTuple):
 # ---- for the host
 
 
-def fitted(name: str, problem: Problem, plan: Plan, rules: Rules, world: World, key: Array, log: Callable) -> Policy:
+def fitted(
+    name: str, problem: Problem, plan: Plan, rules: Rules, world: World, key: Array, log: Callable, lesson: Lesson | None
+) -> Policy:
     """The policy of the best member by validation paths. Raises `training.Diverged`."""
-    members = train(name, problem, plan, rules, world, key, log)
+    members = train(name, problem, plan, rules, world, key, log, lesson)
     best = member(members.best, int(np.argmax(members.worth)))
     return Policy(parameters(world, best), rules.apply, window=features.window(plan.features, problem.window))
 
 
-def train(name: str, problem: Problem, plan: Plan, rules: Rules, world: World, key: Array, log: Callable) -> Member:
+def train(
+    name: str, problem: Problem, plan: Plan, rules: Rules, world: World, key: Array, log: Callable, lesson: Lesson | None = None
+) -> Member:
     """All members [member, ...], validated after every chunk. Raises `training.Diverged`."""
     course = course_of(problem, plan, world)
     keys = jax.random.split(named(key, "members"), plan.members)
@@ -169,10 +175,20 @@ def train(name: str, problem: Problem, plan: Plan, rules: Rules, world: World, k
 
     inputs = features.count(plan.features, problem.system.lead_time, problem.window)
     start = _begin(world, keys, plan=plan, rules=rules, inputs=inputs, block=plan.lanes * plan.periods * problem.items)
+    start = _taught(start, lesson, problem, world, rules, course.window, paths, log) if lesson else start
     settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
     advice, updates = f"lower method.learning_rate ({plan.learning_rate:g})", course.steps * plan.updates
-    rule = myopic_worth(problem, named(key, "myopic"), plan.validation_paths)
+    rule = beside(problem, named(key, "myopic"), plan.validation_paths, lesson)
     return run(name, start, advance, course.chunks, log, steps=updates, settings=settings, advice=advice, baseline=rule)
+
+
+def _taught(members: Member, lesson: Lesson, problem: Problem, world: World, rules: Rules, window: int, paths: Paths, log):
+    """Untrained members that all begin as the teacher, which is the best so far."""
+    learner = rules.teach(member(members.learner, 0), problem, world, lesson, log)
+    layers = rules.layers(learner)
+    earned = worth(world.system, world.money.cost, Policy(parameters(world, layers), rules.apply, window), paths).sum()
+    whole = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(members.worth)), (learner, layers, earned))
+    return members._replace(**dict(zip(("learner", "best", "worth"), whole)))
 
 
 def course_of(problem: Problem, plan: Plan, world: World) -> Course:

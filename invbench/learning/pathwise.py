@@ -19,8 +19,9 @@ from jax.sharding import PartitionSpec as Spec
 
 from invbench.costs import CostModel
 from invbench.keys import named, root
-from invbench.learning import features, networks, unrolls
+from invbench.learning import features, imitation, networks, unrolls
 from invbench.learning import training as host
+from invbench.learning.imitation import Lesson, Pupil
 from invbench.learning.networks import Network, order
 from invbench.learning.unrolls import CHUNKS, Training, World, loss, moved_on, worth
 from invbench.problem import Problem
@@ -51,10 +52,12 @@ class _Member(NamedTuple):
 
 
 def train(
-    problem: Problem, costs: list[CostModel], keys: Array, training: Training, log: Callable, baseline: float | None = None
-) -> list[Learned]:
+    problem: Problem, costs: list[CostModel], keys: Array, training: Training, log: Callable, baseline: float | None = None,
+    lesson: Lesson | None = None,
+) -> list[Learned]:  # fmt: skip
     """One network for each cost model and key, all in one program; all cost models have a fixed cost of an order, or none has.
 
+    After a lesson all of them begin as the teacher.
     Raises `training.Diverged`.
     """
     window = features.window(training.features, problem.window)
@@ -67,10 +70,27 @@ def train(
         return members, {"train/benefit": curve, host.WORTH: value}
 
     start = _begin(world, keys, _blank(problem, training, window), training=training, window=window)
+    start = _taught(start, lesson, problem, world, money, window, log) if lesson else start
     said = asdict(training) | {"keys": np.asarray(jax.random.key_data(keys)).tolist()}
     members = host.run("hdpo", start, advance, CHUNKS, log, steps=training.chunk, settings=said, baseline=baseline)
     found = zip(host.members(members.best), np.asarray(members.worth))
     return [Learned(Policy(best, order, window=window), float(worth_)) for best, worth_ in found]
+
+
+def _taught(members: _Member, lesson: Lesson, problem: Problem, world: World, costs: CostModel, window: int, log) -> _Member:
+    """Members before the first update that all begin as the teacher, which is the best so far."""
+    first = host.member(members.params, 0)
+    pupil = Pupil(first.layers, networks.unlike, first.scale, first.features, first.scale)
+    params = replace(first, layers=imitation.taught(lesson, problem, pupil, log))
+    earned = _earned(world, costs, params, window=window)
+    params = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(earned)), params)
+    return members._replace(params=params, best=params, worth=earned)
+
+
+@partial(jax.jit, static_argnames=("window",))
+def _earned(world: World, costs: CostModel, params: Network, *, window: int) -> Array:
+    """[member] money on validation paths, of one network with the costs of each."""
+    return jax.vmap(lambda cost: worth(world, cost, params, window))(costs)
 
 
 def _blank(problem: Problem, training: Training, window: int) -> Network:

@@ -59,10 +59,10 @@ def changed(rule: Part, neutral: Array, cap: Array, observation: Observation, or
     return jnp.clip(wanted, 0, jnp.maximum(cap - observation.position, 0))
 
 
-def part_of(policy: Policy) -> Part:
+def part_of(policy: Policy, field: str = "method.rule") -> Part:
     """Raises ValueError where a policy cannot be part of another one."""
     plain = policy.elementwise and not (policy.random or policy.per_path or policy.window)
-    require(plain, "method.rule", "a rule of what is observed today, for each item by itself", policy.apply.__name__)
+    require(plain, field, "a rule of what is observed today, for each item by itself", policy.apply.__name__)
     return Part(policy.params, f"{policy.apply.__module__}:{policy.apply.__qualname__}")
 
 
@@ -87,6 +87,21 @@ def composed(problem: Problem, change: Policy) -> Policy:
     system = problem.system
     params = {"rule": system.rule, "neutral": system.neutral, "cap": system.cap, "change": own}
     return Policy(params, adjusted, window=change.window)
+
+
+def as_change(problem: Problem, policy: Policy) -> Policy:
+    """A policy for the original problem as one for a problem of `posed`; as it is for any other problem."""
+    system = problem.system
+    if not isinstance(system, Adjusted):
+        return policy
+    own = part_of(policy, "method.teacher")
+    return Policy({"rule": system.rule, "neutral": system.neutral, "own": own}, departure)
+
+
+def departure(params: dict[str, Any], observation: Observation, key: Array | None) -> Array:
+    """What makes the rule's order a policy's own; [..., item] units, below 0 where that orders much less."""
+    own, rule = (jnp.maximum(params[name].order(observation, key), 0) for name in ("own", "rule"))
+    return params["neutral"] + own - rule
 
 
 def adjusted(params: dict[str, Any], observation: Observation, key: Array | None) -> Array:

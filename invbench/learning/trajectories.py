@@ -11,6 +11,7 @@ from invbench.formulas import critical_fractile
 from invbench.keys import named
 from invbench.learning import features
 from invbench.learning.expected import Support, mean_of
+from invbench.learning.imitation import Lesson
 from invbench.learning.residual import original
 from invbench.problem import Problem
 from invbench.types import Array, Flows, Observation, Paths, Policy
@@ -172,6 +173,11 @@ def myopic_worth(problem: Problem, key: Array, paths: int) -> float:
     """Mean net benefit of operations of the myopic rule on so many validation paths, money: what a curve is shown beside."""
     plain = original(problem)
     return float(plain.benefit(myopic(plain, key), plain.validation_paths(paths)).mean(0).sum())
+
+
+def beside(problem: Problem, key: Array, paths: int, lesson: Lesson | None) -> float:
+    """What a curve is shown beside: the teacher, where there is one."""
+    return lesson.worth(problem, paths) if lesson else myopic_worth(problem, key, paths)
 
 
 def _up_to(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:

@@ -19,6 +19,7 @@ from invbench.dynamics.dual_source import DualSource, expedited_position
 from invbench.keys import named
 from invbench.learning import classifier, features, networks, rollouts, training
 from invbench.learning.classifier import Classifier, Menu, Training, best_order
+from invbench.learning.imitation import Lesson
 from invbench.learning.rollouts import Effort
 from invbench.problem import Problem
 from invbench.tuning import Budget, highest_level, integers, is_whole, levels, search
@@ -58,11 +59,13 @@ class DeepControlledLearning:
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = True
 
-    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
-        """Raises ValueError where a field makes no sense, and `training.Diverged`."""
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
+        """Raises ValueError where a field makes no sense, and `training.Diverged`. Of a lesson it starts from the teacher."""
         known = problem.system.order_shape(1) in ((1,), (2, 1))
         require(known, "system", "a single stocking point for deep_controlled_learning", type(problem.system).__name__)
-        course = _Course.of(self.checked(), problem, key, log)
+        blind = not (lesson and lesson.teacher.window)
+        require(blind, "method.teacher", "a rule of what is observed today, as rollouts carry no history", "one that looks back")
+        course = _Course.of(self.checked(), problem, key, log, lesson.teacher if lesson else None)
         method, looks = course.method, course.method.generations * LOOKS
         worth = float(validated(problem, course.start).mean())
         told = asdict(method) | {"key": jax.random.key_data(key).tolist(), "baseline": worth}
@@ -114,9 +117,9 @@ class _Course(NamedTuple):
     quick: bool  # whether a table can stand for the network
 
     @classmethod
-    def of(cls, method: DeepControlledLearning, problem: Problem, key: Array, log: Callable) -> "_Course":
+    def of(cls, method: DeepControlledLearning, problem: Problem, key: Array, log: Callable, start: Policy | None) -> "_Course":
         mean, spread = levels(problem, named(key, "levels"))
-        start = start_policy(problem, method.start, method.tuning, named(key, "start"), mean, spread, log)
+        start = start or start_policy(problem, method.start, method.tuning, named(key, "start"), mean, spread, log)
         made = problem.simulate(start, problem.training_paths(named(key, "menu"), 64))
         menu, in_units = menu_of(problem, made, named(key, "menu"), method.orders, mean, spread)
         seen = problem.system.observe(problem.system.initial(jnp.zeros((0, 1, problem.items)), 0, 0))

@@ -1,7 +1,8 @@
 """Deep Q-learning with a grid of order quantities: double, dueling, several steps, with expected rewards where demand is known.
 
 Sources: Mnih et al. 2015, "Human-level control through deep reinforcement learning"; van Hasselt, Guez and Silver 2016, "Deep
-reinforcement learning with double Q-learning"; Wang et al. 2016, "Dueling network architectures for deep reinforcement learning".
+reinforcement learning with double Q-learning"; Wang et al. 2016, "Dueling network architectures for deep reinforcement learning";
+beginning as a teacher: Hester et al. 2018, "Deep Q-learning from demonstrations".
 """
 
 from collections.abc import Callable
@@ -15,9 +16,10 @@ import optax
 
 from invbench.checks import number, whole
 from invbench.keys import named
-from invbench.learning import networks
-from invbench.learning.decisions import likeliest_of_grid, world_of
+from invbench.learning import imitation, networks
+from invbench.learning.decisions import likeliest_of_grid, pupil, world_of
 from invbench.learning.experience import Transition, mean
+from invbench.learning.imitation import Lesson
 from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
 from invbench.learning.trajectories import World
 from invbench.problem import Problem
@@ -37,11 +39,11 @@ class DQN(Plan):
     tuned: ClassVar[bool] = False
     actions: ClassVar[str] = "discrete"
 
-    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
         plan = self.checked(problem)
         world, choices, _ = world_of(problem, named(key, "world"), plan)
-        return fitted("dqn", problem, replace(plan, choices=choices), RULES, world, key, log)
+        return fitted("dqn", problem, replace(plan, choices=choices), RULES, world, key, log, lesson)
 
     def checked(self, problem: Problem) -> "DQN":
         """The same with every field checked, and as one compiled program depends on it."""
@@ -125,6 +127,20 @@ def loss_of(layers: networks.Layers, batch: Transition, wanted: Array) -> Array:
     return mean(jnp.square(of(values(layers, batch.x), batch.action) - wanted), batch)
 
 
+def taught(learner: Learner, problem: Problem, world: World, lesson: Lesson, log: Callable) -> Learner:
+    """Begins as the teacher: what that orders is worth `FIRST_GUESS` more than anything else."""
+    layers = imitation.taught(lesson, problem, pupil(learner.online, world, margin), log)
+    return learner._replace(online=layers, target=layers)
+
+
+def margin(layers: networks.Layers, world: World, x: Array, order: Array) -> Array:
+    """[] by how much another order seems better, or less than `FIRST_GUESS` worse (Hester et al. 2018, equation 2)."""
+    table = values(layers, x)
+    best = jnp.minimum(world.actions.number(order), table.shape[0] - 1)
+    other = jnp.arange(table.shape[0]).reshape(-1, *(1,) * best.ndim) != best
+    return ((table + FIRST_GUESS * other).max(0) - jnp.where(other, 0, table).sum(0)).mean()
+
+
 def judged(learner: Learner) -> networks.Layers:
     """The layers that rank order quantities: the value of a state changes no ranking."""
     *hidden, last = learner.target
@@ -136,4 +152,4 @@ def ranks(last: dict[str, Array]) -> dict[str, Array]:
     return jax.tree.map(lambda leaf: leaf[1:], last)
 
 
-RULES = Rules(begin, act, order, improve, judged, likeliest_of_grid)
+RULES = Rules(begin, act, order, improve, taught, judged, likeliest_of_grid)

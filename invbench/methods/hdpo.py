@@ -14,7 +14,8 @@ from invbench.checks import number, require, whole
 from invbench.dynamics.single import Single
 from invbench.keys import named
 from invbench.learning import baseline, features
-from invbench.learning.pathwise import Learned, train
+from invbench.learning.imitation import Lesson
+from invbench.learning.pathwise import train
 from invbench.learning.residual import original
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
@@ -34,21 +35,24 @@ class HDPO(Training):
     family: ClassVar[str] = "dl"
     tuned: ClassVar[bool] = False
 
-    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `Diverged`."""
-        learned = self._trained(problem, jax.random.split(key, whole("method.seeds", self.seeds, low=1)), log)
+        learned = self._trained(problem, jax.random.split(key, whole("method.seeds", self.seeds, low=1)), log, lesson)
         return max(learned, key=lambda one: one.benefit).policy
 
     def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
         """A policy for each key [seed], trained side by side."""
         return [one.policy for one in self._trained(problem, keys, log)]
 
-    def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Learned]:
+    def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None):
         checked = self.checked(problem)
-        plain = original(problem)
-        rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))
-        beside = baseline.worth(plain, rule, checked.validation_paths)
-        return train(problem, [problem.cost] * len(keys), keys, checked, log, beside)
+        if lesson:
+            beside = lesson.worth(problem, checked.validation_paths)
+        else:
+            plain = original(problem)
+            rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))
+            beside = baseline.worth(plain, rule, checked.validation_paths)
+        return train(problem, [problem.cost] * len(keys), keys, checked, log, beside, lesson)
 
     def checked(self, problem: Problem) -> "HDPO":
         """The same with every field checked, lists as tuples, and the updates of fast mode."""

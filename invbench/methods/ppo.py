@@ -20,16 +20,18 @@ from jax.sharding import PartitionSpec as Spec
 
 from invbench.checks import choice, number, require, whole
 from invbench.keys import named
-from invbench.learning import features, networks, training
+from invbench.learning import features, imitation, networks, training
 from invbench.learning.actions import Normal
 from invbench.learning.advantages import Batch, batches, standardised
-from invbench.learning.decisions import act, heads, mean_order, median_of_grid, parameters, world_of
-from invbench.learning.trajectories import World, collect, myopic_worth, on_one_device, rollouts, windows, worth
+from invbench.learning.decisions import act, heads, mean_order, median_of_grid, parameters, pupil, world_of
+from invbench.learning.imitation import Lesson
+from invbench.learning.trajectories import World, beside, collect, on_one_device, rollouts, windows, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
 
 Rate = float | list[float] | tuple[float, ...]
 AVERAGING = 0.05  # share of the newest update in the running mean of reward
+CRITIC_FIRST = 0.05  # share of the updates that are the critic's alone, at least, where the actor begins as a teacher
 FAST = {"members": 2, "updates": 120, "validations": 4, "validation_paths": 128}  # at most
 COUNTS = ("members", "lanes", "steps", "updates", "epochs", "minibatches", "validations", "validation_paths")
 
@@ -60,6 +62,7 @@ class PPO:
     steps: int
     updates: int
     episode: int | None
+    critic_first: float
     epochs: int
     minibatches: int
     foresight: int
@@ -78,16 +81,20 @@ class PPO:
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = False
 
-    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
-        """Raises ValueError where a field makes no sense, `training.Diverged` where training leaves the finite numbers."""
-        plan = self._checked(problem)
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
+        """Raises ValueError where a field makes no sense, `training.Diverged` where training leaves the finite numbers.
+
+        After a lesson it begins as the teacher, and its critic learns first.
+        """
+        plan = self.checked(problem)
+        plan = replace(plan, critic_first=max(plan.critic_first, CRITIC_FIRST)) if lesson else plan
         world, choices, _ = world_of(problem, named(key, "world"), plan)
         apply = median_of_grid if plan.actions == "discrete" else mean_order
-        learners = train(problem, replace(plan, choices=choices), world, apply, key, log)
+        learners = train(problem, replace(plan, choices=choices), world, apply, key, log, lesson)
         best = training.member(learners.best, int(np.argmax(learners.worth)))
         return Policy(parameters(world, best), apply, window=features.window(plan.features, problem.window))
 
-    def _checked(self, problem: Problem) -> "PPO":
+    def checked(self, problem: Problem) -> "PPO":
         """The same with every field checked, and as one compiled program depends on it."""
         require(
             tuple(problem.system.order_shape(1)) == (1,),
@@ -112,6 +119,7 @@ class PPO:
         chosen = set(features.checked("method.features", self.features))
         return replace(
             self, **counts, **rates, episode=parts * counts["steps"],
+            critic_first=number("method.critic_first", self.critic_first, low=0, high=1),
             value_clip=self.value_clip and number("method.value_clip", self.value_clip, low=0),
             features=tuple(name for name in features.NAMES if name in chosen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
@@ -140,10 +148,12 @@ class Learner(NamedTuple):
     worth: Array  # [] money: what it earned
 
 
-def train(problem: Problem, plan: PPO, world: World, apply: Callable, key: Array, log: Callable) -> Learner:
+def train(
+    problem: Problem, plan: PPO, world: World, apply: Callable, key: Array, log: Callable, lesson: Lesson | None = None
+) -> Learner:
     """All members, chunk by chunk: what each has learned is validated after every chunk."""
     paths = problem.validation_paths(plan.validation_paths)
-    rule = myopic_worth(problem, named(key, "myopic"), plan.validation_paths)
+    rule = beside(problem, named(key, "myopic"), plan.validation_paths, lesson)
     episodes = max(1, round(plan.updates * plan.steps / plan.episode / plan.validations))  # of a chunk
     steps, advice = episodes * plan.episode // plan.steps, f"lower method.learning_rate ({max(plan.learning_rate):g})"
     settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
@@ -153,8 +163,10 @@ def train(problem: Problem, plan: PPO, world: World, apply: Callable, key: Array
     fixed = dict(plan=plan, window=features.window(plan.features, problem.window), apply=apply, episodes=episodes, mesh=mesh)
     spread = NamedSharding(mesh, Spec(training.CORE))  # from the first chunk on, or the second would compile again
     inputs = features.count(plan.features, problem.system.lead_time, problem.window)
+    start = _begin(world, keys, rates, plan=plan, inputs=inputs)
+    start = _taught(start, lesson, problem, world, apply, fixed["window"], paths, log) if lesson else start
     return training.run(
-        "ppo", _begin(world, keys, rates, plan=plan, inputs=inputs),
+        "ppo", start,
         lambda learners, number: _advance(world, paths, keys, jax.device_put(learners, spread), jnp.int32(number), **fixed),
         plan.validations, log, steps=steps, settings=settings, baseline=rule, advice=advice,
     )  # fmt: skip
@@ -164,6 +176,14 @@ def train(problem: Problem, plan: PPO, world: World, apply: Callable, key: Array
 def _begin(world: World, keys: Array, rates: Rates, *, plan: PPO, inputs: int) -> Learner:
     """Untrained members, one for each key."""
     return jax.vmap(partial(beginner, world, plan, inputs))(keys, rates)
+
+
+def _taught(learners: Learner, lesson: Lesson, problem: Problem, world: World, apply: Callable, window: int, paths: Paths, log):
+    """Untrained members that all begin as the teacher, which is the best so far."""
+    layers = imitation.taught(lesson, problem, pupil(training.member(learners.actor["layers"], 0), world), log)
+    earned = worth(world.system, world.money.cost, Policy(parameters(world, layers), apply, window), paths).sum()
+    layers, earned = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(learners.worth)), (layers, earned))
+    return learners._replace(actor=learners.actor | {"layers": layers}, judged=layers, best=layers, worth=earned)
 
 
 def beginner(world: World, plan: PPO, inputs: int, key: Array, rates: Rates) -> Learner:
@@ -226,7 +246,8 @@ def descend(world: World, plan: PPO, left: Array, learner: Learner, batch: Batch
     rates = learner.rates._replace(learning_rate=left * learner.rates.learning_rate, entropy=left * learner.rates.entropy)
     slope, metrics = jax.grad(actor_loss, has_aux=True)(learner.actor, world, rates, batch)
     value_loss, other = jax.value_and_grad(critic_loss)(learner.critic, plan, batch)
-    actor, first = stepped(rates, learner.actor, slope, learner.moments[0])
+    own = rates._replace(learning_rate=jnp.where(left <= 1 - plan.critic_first, rates.learning_rate, 0))
+    actor, first = stepped(own, learner.actor, slope, learner.moments[0])
     critic, second = stepped(rates, learner.critic, other, learner.moments[1])
     return learner._replace(actor=actor, critic=critic, moments=(first, second)), metrics | {"value_loss": value_loss}
 

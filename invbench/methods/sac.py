@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import optax
 
 from invbench.keys import named
-from invbench.learning import networks
+from invbench.learning import imitation, networks
 from invbench.learning.actions import LOG_ROOT
-from invbench.learning.decisions import mean_order, world_of
+from invbench.learning.decisions import mean_order, pupil, world_of
 from invbench.learning.experience import Transition, mean
+from invbench.learning.imitation import Lesson
 from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
 from invbench.learning.trajectories import World
 from invbench.problem import Problem
@@ -36,11 +37,11 @@ class SAC(Plan):
     tuned: ClassVar[bool] = False
     actions: ClassVar[str] = "continuous"
 
-    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
         plan = self.checked(problem)
         world, *_ = world_of(problem, named(key, "world"), plan)
-        return fitted("sac", problem, plan, RULES, world, key, log)
+        return fitted("sac", problem, plan, RULES, world, key, log, lesson)
 
     def checked(self, problem: Problem) -> "SAC":
         """The same with every field checked, and as one compiled program depends on it."""
@@ -144,10 +145,16 @@ def actor_loss(actor: networks.Layers, world: World, now: Learned, batch: Transi
     return mean(loss, batch), -mean(log_probability, batch)
 
 
+def taught(learner: Learner, problem: Problem, world: World, lesson: Lesson, log: Callable) -> Learner:
+    """Begins as the teacher."""
+    actor = imitation.taught(lesson, problem, pupil(learner.now.actor, world), log)
+    return learner._replace(now=learner.now._replace(actor=actor), steady=actor)
+
+
 def judged(learner: Learner) -> networks.Layers:
     """The layers that give the mean order."""
     *hidden, last = learner.steady
     return (*hidden, jax.tree.map(lambda leaf: leaf[:1], last))
 
 
-RULES = Rules(begin, act, order, improve, judged, mean_order)
+RULES = Rules(begin, act, order, improve, taught, judged, mean_order)
