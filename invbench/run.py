@@ -182,7 +182,8 @@ def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:
 
 def setting(plain: dict[str, Any]) -> Setting:
     """The problem of a config with what it is judged by; the same object for all methods of one process."""
-    return _setting(*(json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation")), plain["seed"])
+    parts = (json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation"))
+    return _setting(*parts, plain["seed"], json.dumps(_data(plain["scenario"])))
 
 
 def study(config: DictConfig) -> Path:
@@ -221,8 +222,8 @@ def remark(method: Any) -> str:
 
 
 @lru_cache(maxsize=2)
-def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, seed: int) -> Setting:
-    """What all methods on one setting share, made once in a process."""
+def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, seed: int, data: str) -> Setting:
+    """What all methods on one setting share, made once in a process. data: hashes of the files that it reads."""
     scenario, given, evaluation = (json.loads(part) for part in (scenario, given, evaluation))
     economics = build(json.loads(cost))
     shifted = build(scenario | evaluation["shift"]) if evaluation["shift"] else None
@@ -256,6 +257,7 @@ def describe(
         "paths": {"number": judged.paths, "hash": judged.hash},
         "interval_over": judged.unit,
         "tuning": plain["tuning"] if getattr(method, "tuned", False) else None,
+        "training": {"periods": method.simulates} if hasattr(method, "simulates") else None,
         "parameters": {name: leaf.tolist() for name, leaf in small.items() if leaf.size <= SMALL},
     }
 

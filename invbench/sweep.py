@@ -174,6 +174,9 @@ def _settings(found: list[Job]) -> dict[str, str]:
     if config is None:
         return {}
     cost = {name: value for name, value in config["cost"].items() if name not in ("_target_", "methods")}
+    told = (job.report.get("training") and (job.config["names"]["method"], job.report["training"]["periods"]) for job in found)
+    learners = dict(filter(None, told))
+    learned = "".join(f"; a training of {name} moves through {periods / 1e6:.3g} M periods" for name, periods in learners.items())
     tuning = {name: value for name, value in config["tuning"].items() if name != "_target_"}
     return {
         "system": f"{config['names']['system']}, "
@@ -181,7 +184,7 @@ def _settings(found: list[Job]) -> dict[str, str]:
             f"{name} {_figure(value)}" for name, value in config["system"].items() if "lead_time" in name and value is not None
         ),
         "cost": f"{config['names']['cost']}: " + ", ".join(f"{name} {_figure(value)}" for name, value in cost.items()),
-        "tuning": "each tuned method may simulate " + ", ".join(f"{name} {value}" for name, value in tuning.items()),
+        "tuning": "each tuned method may simulate " + ", ".join(f"{name} {value}" for name, value in tuning.items()) + learned,
         "judging": f"{config['evaluation']['paths']} evaluation paths, {config['evaluation']['horizon']} periods",
     }
 

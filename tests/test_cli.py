@@ -112,7 +112,7 @@ def test_a_failed_job_is_shown_and_the_others_go_on(tmp_path):
 def test_killed_at_any_point_the_same_command_gives_the_same_table(swept, tmp_path):
     """kill -9 several times, at different moments, then once more to the end: the bytes of the uninterrupted sweep."""
     _, folder = swept
-    for wait in (4.0, 5.5, 7.0, 8.5):
+    for wait in (4.0, 6.5):
         process = subprocess.Popen(
             [sys.executable, "-m", "invbench", *SWEEP], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -140,14 +140,13 @@ def test_two_processes_on_one_sweep_take_turns(swept, tmp_path):
     assert table.read_bytes() == (folder / "table.csv").read_bytes()
 
 
-def test_trackers_do_not_change_results(swept, tmp_path):
+def test_trackers_do_not_change_results(swept, tmp_path, monkeypatch):
     _, folder = swept
+    monkeypatch.setenv("WANDB_MODE", "offline")
     tables = []
     for tracker in ("files", "wandb"):
         arguments = [argument for argument in SWEEP if not argument.startswith("tracker=")]
-        done = own_process(
-            tmp_path, *arguments, f"tracker={tracker}", f"outputs={tracker}", environment={"WANDB_MODE": "offline"}
-        )
+        done = invbench(tmp_path, *arguments, f"tracker={tracker}", f"outputs={tracker}")
         assert done.returncode == 0, done.stderr
         tables.append((written(done) / "table.csv").read_bytes())
         logs = written(done) / "logs"
@@ -319,10 +318,10 @@ def test_the_same_file_name_with_other_data_is_another_job(tmp_path):
 
     command = [*SMALL, "method=eoq", "scenario=history", "scenario.path=sales.csv"]
     history(1)
-    first = written(own_process(tmp_path, *command))
-    assert written(own_process(tmp_path, *command)) == first
+    first = written(invbench(tmp_path, *command))
+    assert written(invbench(tmp_path, *command)) == first
     history(2)
-    second = written(own_process(tmp_path, *command))
+    second = written(invbench(tmp_path, *command))
     assert second != first
     sold = [json.loads((folder / "report.json").read_text())["revenue"]["mean"] for folder in (first, second)]
     assert sold[1] > 1.5 * sold[0]

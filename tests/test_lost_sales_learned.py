@@ -25,13 +25,18 @@ def test_the_table_has_gaps_of_every_seed_and_the_page_a_curve(tmp_path):
     plain = composed(tmp_path / "study")
     assert run.build(plain["study"]).run(tmp_path / "study", plain) == 0
     with open(tmp_path / "study" / "published.csv") as file:
-        rows = {row["quantity"]: row for row in csv.DictReader(file)}
+        found = list(csv.DictReader(file))
+    rows = {row["quantity"]: row for row in found if row["instance"] == "L = 2, p = 9"}
+    average = {row["quantity"]: float(row["ours"]) for row in found if row["instance"] == "average of the settings"}
     assert float(rows["Optimal"]["lower"]) <= float(rows["Optimal"]["ours"]) <= float(rows["Optimal"]["upper"])
     # Zipkin 2008, Table 3: the optimum 6.09, myopic-2 6.10 (L = 2, p = 9)
     assert abs(float(rows["Optimal"]["ours"]) - 6.09) <= 0.005 and 0 < float(rows["Myopic-2"]["ours"]) < 0.3
     name = "hdpo (fast mode)"
     gap, worst = float(rows[name]["ours"]), float(rows[f"{name}, worst seed"]["ours"])
     assert 0 <= gap <= worst < 2 and float(rows[name]["lower"]) < gap < float(rows[name]["upper"])
+    assert average[name] == pytest.approx(gap) and average[f"{name}, worst seed"] == pytest.approx(worst)
+    # 100 updates of 64 paths, 24 + 8 periods each
+    assert rows[name]["note"].endswith("hdpo: one setting for all rows, 0.205 M periods simulated in a training")
     page = (tmp_path / "study" / "index.html").read_text()
     assert page.count("<svg") == 1 and "L = 2, p = 9: benefit on validation paths" in page and "fast mode" in page
     assert not (tmp_path / "training").exists()  # what was kept on the way is gone

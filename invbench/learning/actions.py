@@ -4,6 +4,8 @@
 """
 
 import warnings
+from functools import reduce
+from itertools import accumulate
 from typing import NamedTuple
 
 import jax
@@ -30,7 +32,8 @@ class Grid(NamedTuple):
 
     def sample(self, outputs: Array, noise: Array) -> Array:
         """By inverse CDF: one uniform number an action."""
-        return jnp.minimum((noise > _ladder(outputs)).sum(0), outputs.shape[0] - 1).astype(noise.dtype)
+        ladder = _steps(outputs)
+        return sum((noise * ladder[-1] > step).astype(noise.dtype) for step in ladder[:-1])
 
     def log_probability(self, outputs: Array, action: Array) -> Array:
         """Log-probability of each action. A sum over a mask: gathers have slow gradients."""
@@ -52,7 +55,8 @@ class Grid(NamedTuple):
 
     def median(self, outputs: Array) -> Array:
         """The least order that is not exceeded with probability half: steadier than the likeliest where many are nearly alike."""
-        return (_ladder(outputs)[:-1] < 0.5).sum(0) * self.step
+        ladder = _steps(outputs)
+        return sum((step < 0.5 * ladder[-1]).astype(outputs.dtype) for step in ladder[:-1]) * self.step
 
     def begin(self, layers: tuple, mean: Array) -> tuple:
         """Layers whose first orders lie around mean demand: a network that begins evenly would drown in stock."""
@@ -152,9 +156,11 @@ def _range(problem: Problem, key: Array, mean: Array, largest: float | None) -> 
 Actions = Grid | Normal
 
 
-def _ladder(outputs: Array) -> Array:
-    """[output, ...] cumulated probabilities. A matrix product: one operation, where a cumulated sum is many."""
-    return jnp.tensordot(jnp.tri(outputs.shape[0], dtype=outputs.dtype), jax.nn.softmax(outputs, axis=0), axes=1)
+def _steps(outputs: Array) -> list[Array]:
+    """Cumulated odds [...] of each output; the last are those of all. Row by row: operations over a first axis are slow."""
+    rows = list(outputs)
+    most = reduce(jnp.maximum, rows)
+    return list(accumulate(jnp.exp(row - most) for row in rows))
 
 
 def _biased(layers: tuple, bias: Array) -> tuple:

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from invbench.keys import named
+from invbench.keys import named, root
 from invbench.learning import features, networks
 from invbench.learning.actions import Grid, Normal, grid_for, normal_for
 from invbench.learning.expected import support_of
@@ -22,8 +22,9 @@ def world_of(problem: Problem, key: Array, method: Any) -> tuple[World, int, Cal
 
     method: with the checked fields `actions` (discrete, continuous), `choices`, `largest_order` and `features`.
     """
-    mean, spread = levels(problem, named(key, "levels"))
-    mean, own = np.maximum(mean, 1e-6), named(key, "actions")
+    own = root(problem.seed, "actions")  # not a training's own: another number of orders would compile anew
+    mean, spread = levels(problem, named(own, "levels"))
+    mean = np.maximum(mean, 1e-6)
     cap = np.ceil(highest_level(problem, mean, spread) + (lot(problem, mean) if np.any(problem.cost.fixed_order) else 0))
     if method.actions == "discrete":
         (actions, count), apply = grid_for(problem, own, mean, method.largest_order, method.choices), likeliest_of_grid

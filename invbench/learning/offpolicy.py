@@ -22,7 +22,7 @@ from invbench.learning import experience, features
 from invbench.learning.decisions import parameters
 from invbench.learning.experience import Row, Transition
 from invbench.learning.imitation import Lesson
-from invbench.learning.training import CORE, WORTH, better, member, mesh, run
+from invbench.learning.training import CORE, WORTH, better, member, mesh, planned, run
 from invbench.learning.trajectories import World, beside, futures, on_one_device, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
@@ -68,6 +68,11 @@ class Plan:
     validations: int
     validation_paths: int
     fast_mode: bool
+
+    @property
+    def simulates(self) -> int:
+        """Periods that all members of a training move through, futures and validation apart."""
+        return planned(self, ("members", "lanes", "periods", "rollouts"), FAST)
 
     def checked(self, problem: Problem) -> "Plan":
         """The same with every shared field checked. Raises ValueError in one sentence that names the field."""

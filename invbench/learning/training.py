@@ -1,5 +1,6 @@
 """The loop around a learner's compiled chunks: progress, curves, divergence, and a state on disk that training goes on from."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def better(worth: Array, params: Any, best_worth: Array, best: Any) -> tuple[Arr
     """What is worth more of two trees of one member, with its worth; of equals the one before."""
     won = worth > best_worth
     return jnp.where(won, worth, best_worth), jax.tree.map(lambda new, old: jnp.where(won, new, old), params, best)
+
+
+def planned(method: Any, fields: tuple[str, ...], most: dict[str, int]) -> int:
+    """The product of fields of a method, each at most `most` in fast mode: periods that a training simulates."""
+    caps = most if method.fast_mode else {}
+    return math.prod(min(getattr(method, name), caps.get(name, getattr(method, name))) for name in fields)
 
 
 def mesh(members: int) -> Mesh:

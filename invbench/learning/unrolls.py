@@ -36,7 +36,7 @@ class Training:
     paths: int
     warm_up: int  # periods
     unroll: int  # periods
-    tail: int  # periods
+    tail: int | None  # periods; None only before it is checked
     restart: float  # share of the paths that begin an update with the initial stock
     updates: int
     learning_rate: float  # Adam's; falls to zero along a cosine

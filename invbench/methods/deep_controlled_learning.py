@@ -59,6 +59,15 @@ class DeepControlledLearning:
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = True
 
+    @property
+    def simulates(self) -> int:
+        """Periods of all rollouts at most: as many states, orders and paths as there may be; validation apart."""
+        states, generations = (
+            (-(-self.states // FAST), min(2, self.generations)) if self.fast_mode else (self.states, self.generations)
+        )
+        labelled = -(-states // 2 ** (generations - 1)) * (2**generations - 1)
+        return labelled * sum(count * width for count, width in rollouts.rounds(self.orders, self.paths)) * self.periods
+
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field makes no sense, and `training.Diverged`. Of a lesson it starts from the teacher."""
         known = problem.system.order_shape(1) in ((1,), (2, 1))

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax
+import numpy as np
 
 from invbench.checks import number, require, whole
 from invbench.dynamics.single import Single
 from invbench.keys import named
-from invbench.learning import baseline, features
-from invbench.learning.imitation import Lesson
+from invbench.learning import baseline, features, residual
+from invbench.learning.imitation import Effort, Lesson, lesson_of
 from invbench.learning.pathwise import train
 from invbench.learning.residual import original
 from invbench.learning.unrolls import CHUNKS, Training
@@ -22,18 +23,31 @@ from invbench.problem import Problem
 from invbench.tuning import Budget
 from invbench.types import Array, Policy
 
+LESSON = Effort(paths=256, periods=64, explore=0.1, updates=4000, batch=256, learning_rate=5e-3)  # where orders have a fixed cost
+SHORTEST_TAIL = 8  # periods, where the tail follows from the lead time
 FAST = 10  # times fewer updates in fast mode
 
 
 @dataclass(frozen=True)
 class HDPO(Training):
-    """A network from what is on hand and on order to what is ordered; the best of `seeds` and of the last checkpoints."""
+    """A network from what is on hand and on order to what is ordered; the best of `seeds` and of the last checkpoints.
+
+    Where an order has a fixed cost, gradients lead to one of many local optima (whether to order has no slope): there the network
+    begins as the tuned (s, S) rule, and ends no worse on validation paths than what it made of that.
+    """
 
     tuning: Budget  # of the rule that is shown beside
     seeds: int  # networks trained side by side
     fast_mode: bool  # a tenth of the updates: for a first look
     family: ClassVar[str] = "dl"
     tuned: ClassVar[bool] = False
+
+    @property
+    def simulates(self) -> int:
+        """Periods that each network of a training moves through, forward and backward, where the lead time is short."""
+        updates = -(-self.updates // FAST) if self.fast_mode else self.updates
+        tail = SHORTEST_TAIL if self.tail is None else self.tail
+        return self.paths * (self.warm_up + self.unroll + tail) * updates
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `Diverged`."""
@@ -46,12 +60,14 @@ class HDPO(Training):
 
     def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None):
         checked = self.checked(problem)
-        if lesson:
-            beside = lesson.worth(problem, checked.validation_paths)
-        else:
+        if lesson is None:
             plain = original(problem)
             rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))
             beside = baseline.worth(plain, rule, checked.validation_paths)
+            own = lesson_of(residual.as_change(problem, rule), LESSON, named(keys[0], "lesson"))
+            lesson = own if np.any(np.asarray(problem.cost.fixed_order) > 0) else None
+        else:
+            beside = lesson.worth(problem, checked.validation_paths)
         return train(problem, [problem.cost] * len(keys), keys, checked, log, beside, lesson)
 
     def checked(self, problem: Problem) -> "HDPO":
@@ -62,7 +78,9 @@ class HDPO(Training):
             name: whole(f"method.{name}", getattr(self, name), low=1)
             for name in ("paths", "unroll", "updates", "validation_paths", "seeds")
         }
-        counts |= {name: whole(f"method.{name}", getattr(self, name)) for name in ("warm_up", "tail")}
+        counts["warm_up"] = whole("method.warm_up", self.warm_up)
+        shown = max(SHORTEST_TAIL, 2 * system.lead_time)  # or what an order costs in the end would not be seen
+        counts["tail"] = shown if self.tail is None else whole("method.tail", self.tail)
         rates = {
             name: number(f"method.{name}", getattr(self, name), low=0, above=True)
             for name in ("learning_rate", "clip", "fixed_width")

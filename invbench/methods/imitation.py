@@ -31,6 +31,11 @@ class Imitation(Effort):
         """The learner's own."""
         return getattr(self.learner, "fast_mode", False)
 
+    @property
+    def simulates(self) -> int:
+        """The learner's own."""
+        return getattr(self.learner, "simulates", 0)
+
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where the teacher cannot be imitated, or the learner cannot begin as another policy."""
         return self.learner.fit(problem, named(key, "learner"), log, self._lesson(problem, key, log))

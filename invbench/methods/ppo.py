@@ -81,6 +81,11 @@ class PPO:
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = False
 
+    @property
+    def simulates(self) -> int:
+        """Periods that all members of a training move through, validation apart."""
+        return training.planned(self, ("members", "lanes", "steps", "updates"), FAST)
+
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field makes no sense, `training.Diverged` where training leaves the finite numbers.
 
@@ -260,7 +265,7 @@ def stepped(rates: Rates, params: Any, slope: Any, moments: Any) -> tuple[Any, A
 
 def optimiser(rates: Rates) -> optax.GradientTransformation:
     """Adam's direction, of a gradient whose norm is cut."""
-    return optax.chain(optax.clip_by_global_norm(rates.gradient_norm), optax.scale_by_adam(eps=1e-5))
+    return optax.flatten(optax.chain(optax.clip_by_global_norm(rates.gradient_norm), optax.scale_by_adam(eps=1e-5)))
 
 
 def actor_loss(actor: dict, world: World, rates: Rates, batch: Batch) -> tuple[Array, dict]:

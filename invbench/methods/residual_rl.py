@@ -30,6 +30,11 @@ class Residual:
         """The learner's own."""
         return getattr(self.learner, "fast_mode", False)
 
+    @property
+    def simulates(self) -> int:
+        """The learner's own."""
+        return getattr(self.learner, "simulates", 0)
+
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where the rule looks back on history, or is none for each item by itself."""
         adjusted = self._posed(problem, key, log)

@@ -42,6 +42,11 @@ class StableBaselines3:
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = False
 
+    @property
+    def simulates(self) -> int:
+        """Periods that the agent moves through."""
+        return -(-self.steps // FAST) if self.fast_mode else self.steps
+
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where the package is missing, a field makes no sense, or there are several items."""
         self._check(problem)
@@ -76,8 +81,7 @@ class StableBaselines3:
             gamma=self.discount, gae_lambda=self.trace, learning_rate=self.learning_rate, ent_coef=self.entropy, device="cpu",
             policy_kwargs={"net_arch": list(self.hidden), "activation_fn": torch.nn.Tanh},
         )  # fmt: skip
-        steps = -(-self.steps // FAST) if self.fast_mode else self.steps
-        return agent.learn(steps, callback=_watching(log))
+        return agent.learn(self.simulates, callback=_watching(log))
 
 
 def _grid(method: StableBaselines3, mean: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from invbench.types import Array, Policy
 
 AVERAGE = "average of the settings"
 CAPTION = "benefit on validation paths while training. Learners validate on different numbers of paths: heights do not compare."
+EXACT = "best parameters of each row, found exactly"  # of rules
 OVER_SEEDS = "mean over training seeds with its 95 % interval; the value of each trained policy is exact"
 
 
@@ -72,14 +73,14 @@ class Learned(Printed):
 
     def cells(self, config: dict[str, Any]) -> list[Cell]:
         self.check()
-        return self.compared(config, Trainings(None))
+        return self.stated(self.compared(config, Trainings(None)))
 
     def run(self, folder: Path, config: dict[str, Any]) -> int:
         """The table as of `Printed.run`; also index.html with the learning curves, and timing.csv."""
         self.check()
         trainings = Trainings(folder.parent / "training" / folder.name)
         started = time.perf_counter()
-        cells = self.compared(config, trainings)
+        cells = self.stated(self.compared(config, trainings))
         code = self.write(folder, cells)
         seconds = time.perf_counter() - started
         jobs.write(folder / "timing.csv", _timing(trainings.done))
@@ -91,6 +92,18 @@ class Learned(Printed):
         printed.show(self.title, cells)
         Log(Tracker(), trainings.place).forget()
         return code
+
+    def stated(self, cells: list[Cell]) -> list[Cell]:
+        """The same with a note of what a training of each learner simulates."""
+        known = {name: method for name, method in self.learners.items() if hasattr(method, "simulates")}
+        told = {
+            name_of(
+                name, method
+            ): f"{name}: one setting for all rows, {method.simulates / 1e6:.3g} M periods simulated in a training"
+            for name, method in known.items()
+        }
+        add = lambda cell: replace(cell, note="; ".join(filter(None, [cell.note, told[cell.quantity]])))  # noqa: E731
+        return [add(cell) if cell.quantity in told else cell for cell in cells]
 
     def check(self) -> None:
         """Raises ValueError where seeds and learners do not fit each other."""
@@ -168,8 +181,8 @@ def worst(training: Training, column: str, row: str) -> Cell:
 
 def rule_cells(name: str, settings: Sequence[Any], gaps: Sequence[float]) -> list[Cell]:
     """Gaps [setting] of a rule as cells, and their average."""
-    cells = [Cell(one.name, name, None, gap, row=one.row) for one, gap in zip(settings, gaps)]
-    return [*cells, Cell(AVERAGE, name, None, float(np.mean(gaps)), row=AVERAGE)]
+    cells = [Cell(one.name, name, None, gap, row=one.row, note=EXACT) for one, gap in zip(settings, gaps)]
+    return [*cells, Cell(AVERAGE, name, None, float(np.mean(gaps)), row=AVERAGE, note=EXACT)]
 
 
 def per_cent(cost: float, least: float) -> float:

@@ -90,9 +90,28 @@ class LostSalesLearned(Learned):
         short = [self._instance(lead_time, p) for lead_time in self.lead_times for p in self.shortages]
         cells = [cell for one in track(short, "optima and rules") for cell in self._rules(one, rows)]
         least = {cell.instance: cell.ours for cell in cells if cell.quantity == OPTIMAL}
-        cells += [cell for one in short for cell in self._gaps(config, trainings, one, least[one.name], rows)]
+        gaps = [cell for one in short for cell in self._gaps(config, trainings, one, least[one.name], rows)]
+        cells += gaps + self._averages(short, trainings, cells)
         far = [self._instance(lead_time, p) for lead_time in self.long_lead_times for p in self.shortages]
         return cells + [cell for one in far for cell in self._costs(config, trainings, one, rows)]
+
+    def _averages(self, short: list[Instance], trainings: Trainings, cells: list[Cell]) -> list[Cell]:
+        """Of every rule and learner that has all rows: the mean gap, of learners over seeds; and the worst of all rows."""
+        found = []
+        for rule in self.rules:
+            gaps = [cell.ours for cell in cells if cell.quantity == rule]
+            found.append(Cell(learned.AVERAGE, rule, None, float(np.mean(gaps)), row=learned.AVERAGE, note=learned.EXACT))
+        for name, method in self.learners.items():
+            done = [training.values for training in trainings.done if training.learner == name]
+            if len(done) == len(short):
+                mean = learned.Training(name, learned.AVERAGE, np.mean(done, 0).tolist(), 0.0, [])
+                found.append(learned.over_seeds(mean, learned.name_of(name, method), learned.AVERAGE))
+                if len(mean.values) > 1:
+                    cell = learned.worst(
+                        mean._replace(values=[float(np.max(done))]), learned.name_of(name, method), learned.AVERAGE
+                    )
+                    found.append(replace(cell, note="in the row of averages: the worst of all rows and seeds"))
+        return found
 
     def _instance(self, lead_time: int, shortage: float) -> Instance:
         posed = zipkin2008.posed(poisson.create(mean=self.mean, items=1), lead_time, self.holding, shortage)
@@ -103,7 +122,8 @@ class LostSalesLearned(Learned):
         found = zipkin2008.POLICIES[OPTIMAL](one.problem)
         yield Cell(one.name, OPTIMAL, None, found.value, lower=found.lower, upper=found.upper)
         for rule in self.rules:
-            yield Cell(one.name, rule, None, learned.per_cent(zipkin2008.POLICIES[rule](one.problem).value, found.value))
+            gap = learned.per_cent(zipkin2008.POLICIES[rule](one.problem).value, found.value)
+            yield Cell(one.name, rule, None, gap, note=learned.EXACT)
         if DCL not in self.learners and (row := rows.get((one.lead_time, one.shortage), {})).get("DCL_opt_gap_pct"):
             yield Cell(one.name, "DCL in print", None, float(row["DCL_opt_gap_pct"]), source=row["source"])
 

@@ -98,8 +98,9 @@ def _own(workload: str, name: str, **changes: Any) -> Rate:
 def hdpo_rate() -> Rate:
     """Periods a second, forward and backward, of four networks."""
     method = method_of("hdpo", seeds=4)
-    periods = method.seeds * method.updates * method.paths * (method.unroll + method.tail)
-    return Rate("train hdpo, four networks", "invbench", periods / trained(method)[0] / 1e6, "M periods/s", 1.0)
+    return Rate(
+        "train hdpo, four networks", "invbench", method.seeds * method.simulates / trained(method)[0] / 1e6, "M periods/s", 1.0
+    )
 
 
 def greedy_rate() -> Rate:
