@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from invbench import jobs, problem, saved
+from invbench.checks import require
 from invbench.costs import Economics
 from invbench.evaluation import report
 from invbench.evaluation.statistics import mean
@@ -136,6 +137,8 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     jax.block_until_ready(policy.params)
     fitted = time.perf_counter()
     judged = report.evaluate(made.problem, policy, made.evaluation, key)
+    lost = int((~np.isfinite(judged.benefit)).sum())
+    require(lost == 0, "what a policy orders", "numbers", f"a net benefit that is none on {lost} of {judged.benefit.size} paths")
     timing = {"fit": fitted - started, "evaluate": time.perf_counter() - fitted}
     costs = made.economics.of(method.family)
     document = describe(plain, made, method, policy, judged, label) | report.figures(

@@ -198,17 +198,16 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
 
     def log(metrics, step):
         log.heard.append(step)
-        if log.stop and len(log.heard) == 4:  # the rule beside, two chunks, and one that is not kept
+        if log.stop and len(log.heard) == 3:  # the rule beside, a chunk, and a second one that is not kept
             raise Halt
 
     log.place, log.heard, log.stop = tmp_path, [], True
-    fields = TINY | dict(validations=4, members=2, rollouts=32)
     with pytest.raises(Halt):
-        fitted(probes.lead_time(), log=log, **fields)
+        fitted(probes.lead_time(), log=log, **TINY)
     log.heard, log.stop = [], False
-    resumed = fitted(probes.lead_time(), log=log, **fields)
-    assert same(resumed.params, fitted(probes.lead_time(), **fields).params)
-    assert len(log.heard) == 5 and len(list(tmp_path.glob("*.safetensors"))) == 1
+    resumed = fitted(probes.lead_time(), log=log, **TINY)
+    assert same(resumed.params, fitted(probes.lead_time(), **TINY).params)
+    assert len(log.heard) == 3 and len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
 def test_divergence_is_named():
@@ -219,8 +218,10 @@ def test_divergence_is_named():
 
 
 def test_a_grid_that_cannot_cover_demand_is_warned_of():
+    problem = probes.lead_time()
+    plan = made(**SMALL, largest_order=3).checked(problem)
     with pytest.warns(UserWarning, match=r"method.largest_order \(3\) is less than what is demanded in 1\d\.\d% of periods"):
-        fitted(probes.lead_time(), **TINY, largest_order=3)  # P(D > 3) = 14.3 % for Poisson(2)
+        assert decisions.world_of(problem, root(0, "world"), plan)[1] == 4  # P(D > 3) = 14.3 % for Poisson(2)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +240,9 @@ def test_fast_mode_is_small():
 
 
 OTHERS = {
-    "two items": replace(probes.lead_time(), scenario=replace(probes.lead_time().scenario, items=2)),
     "random lead time": probes.posed(
-        probes.lead_time().scenario, single.create(lead_time=2, backlog=False, lead_time_distribution=[0.2, 0.3, 0.5])
+        replace(probes.lead_time().scenario, items=2),
+        single.create(lead_time=2, backlog=False, lead_time_distribution=[0.2, 0.3, 0.5]),
     ),
     "demand of no known probabilities": probes.posed(
         seasonal_poisson.create(mean=5, annual=0.3, weekly=0.2, trend=0, items=2), single.create(lead_time=1, backlog=True)

@@ -167,7 +167,7 @@ def test_without_a_whole_policy_nothing_happens(tuned, tmp_path):
     before = files_in(tmp_path)
     cases = {
         "policy=policy.safetensors": "policy.safetensors is not as it was written",
-        "policy=none.safetensors": "none.safetensors is not a .safetensors file",
+        "policy=none.safetensors": "there is no file none.safetensors",
         "tracker=none": "usage: invbench evaluate policy=FILE",
     }
     for given, sentence in cases.items():
@@ -191,6 +191,16 @@ def test_the_config_in_a_manifest_runs_no_foreign_code(tuned, tmp_path, name):
     else:  # not among what is taken from a saved config
         assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob("canary"))
+
+
+def test_parameters_that_are_no_numbers_are_refused(tuned, tmp_path):
+    found = checkpoint.load_policy(tuned / "policy.safetensors")
+    lost = found.policy._replace(params={name: jnp.full_like(leaf, jnp.nan) for name, leaf in found.policy.params.items()})
+    about = json.loads((tuned / "policy.json").read_text())["about"]
+    checkpoint.save_policy(tmp_path / "policy.safetensors", lost, about["config"], about["reads"])
+    done = invbench(tmp_path, "evaluate", "policy=policy.safetensors", "tracker=none")
+    assert done.returncode == 2 and done.stderr.startswith("invbench: policy.safetensors: params['")
+    assert done.stderr.endswith("'] holds what is not a number\n")
 
 
 def test_a_plan_for_each_path_is_not_kept(tmp_path):

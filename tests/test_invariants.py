@@ -33,7 +33,7 @@ BUDGETS["dqn"] = BUDGETS["sac"] = (
     "method.validations=2", "method.validation_paths=32", "method.members=1", "method.futures=0",
 )  # fmt: skip
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
-BUDGETS["imitation"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["ppo"])
+BUDGETS["imitation"] = ("method@method.learner=hdpo", *BUDGETS["residual_rl"])
 BUDGETS["imitation"] += ("method.paths=16", "method.periods=16", "method.updates=50")
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()

@@ -97,6 +97,10 @@ def load_policy(path: Path) -> Saved:
     if not inspect.isfunction(function):
         raise Refused(f"apply in {manifest_of(path).name} must be a function of a module of invbench, got {apply!r}")
     _check_arguments(function, apply)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    lost = [where for where, leaf in leaves if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) and jnp.isnan(leaf).any()]
+    if lost:
+        raise Refused(f"{path.name}: params{jax.tree_util.keystr(lost[0])} holds what is not a number")
     return Saved(Policy(params, function, **flags), config, reads, manifest["sha256"])
 
 
@@ -166,8 +170,10 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _load(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
-    if path.suffix != SUFFIX or not path.is_file():
+    if path.suffix != SUFFIX or path.is_dir():
         raise Refused(f"{path} is not a {SUFFIX} file")
+    if not path.is_file():
+        raise Refused(f"there is no file {path}")
     manifest, data = _manifest(manifest_of(path)), path.read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
         raise Refused(f"{path.name} is not as it was written: its sha256 is not the one in {manifest_of(path).name}")

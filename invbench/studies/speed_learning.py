@@ -105,7 +105,7 @@ def hdpo_rate() -> Rate:
 
 def greedy_rate() -> Rate:
     """Periods a second of a network on stored paths."""
-    _, policy = trained(method_of("hdpo", seeds=2, updates=20))
+    _, policy = trained(method_of("hdpo", seeds=4, updates=20))
     long = problem(PERIODS)
     paths, spent = long.validation_paths(ROLLED), []
     for _ in range(4):
