@@ -12,7 +12,7 @@ import pytest
 import yaml
 from command import Done, invbench
 
-from invbench import saved
+from invbench import run, saved
 from invbench.costs import CostModel
 from invbench.dynamics import dual_source, single
 from invbench.exact import optimum
@@ -279,3 +279,11 @@ def test_a_policy_that_is_too_large_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(saved, "LARGEST", 12)
     saved.keep(tmp_path, level(3), replace(problem(3), horizon=5), {})
     assert (tmp_path / saved.NAME).exists()
+
+
+def test_a_job_whose_orders_are_no_numbers_fails_and_says_so(tmp_path, monkeypatch):
+    lost = Policy({"level": jnp.full(1, jnp.nan)}, order_up_to)
+    monkeypatch.setattr(run, "fit", lambda method, made, key, log: (lost, made, ""))
+    done = invbench(tmp_path, *SMALL, "method=base_stock")
+    assert done.returncode == 1
+    assert done.stderr == "invbench: what a policy orders must be numbers, got 'a net benefit that is none on 16 of 16 paths'\n"
