@@ -1,0 +1,1 @@
+"""Planning above the single period: where to build; each planner's result says status, objective, bound, gap, nodes, seconds."""
