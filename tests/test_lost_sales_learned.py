@@ -8,10 +8,11 @@ from invbench import run
 from invbench.studies.all_tables import compose
 from invbench.studies.learned import Trainings
 
-OTHERS = "deep_controlled_learning", "ppo", "sac", "dqn", "stable_baselines3"
+OTHERS = "hdpo_wide", "deep_controlled_learning", "ppo", "sac", "dqn", "stable_baselines3"
 FAST = [
     "study.lead_times=[2]", "study.shortages=[9]", "study.rules=[Myopic-2]", "study.long_lead_times=[]", "study.seeds.hdpo=2",
-    "~study.only.stable_baselines3", *(f"~study.{part}.{name}" for part in ("learners", "seeds") for name in OTHERS),
+    "~study.only.stable_baselines3", "~study.only.hdpo_wide", "study.long_learners=[hdpo]",
+    *(f"~study.{part}.{name}" for part in ("learners", "seeds") for name in OTHERS),
     "study.learners.hdpo.fast_mode=true", "study.learners.hdpo.updates=1000", "study.learners.hdpo.validation_paths=16",
 ]  # fmt: skip
 
