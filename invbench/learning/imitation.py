@@ -55,10 +55,6 @@ class Lesson(NamedTuple):
     effort: Effort
     key: Array
 
-    def worth(self, problem: Problem, paths: int) -> float:
-        """Mean net benefit of the teacher's operations on so many validation paths, money."""
-        return float(np.asarray(problem.benefit(self.teacher, problem.validation_paths(paths)), np.float64).sum(1).mean())
-
 
 class Pupil(NamedTuple):
     """A network before its lesson, and how far it is from a teacher."""

@@ -9,7 +9,7 @@ from jax import lax
 
 from invbench.formulas import critical_fractile
 from invbench.keys import named
-from invbench.learning import features
+from invbench.learning import baseline, features
 from invbench.learning.expected import Support, mean_of
 from invbench.learning.imitation import Lesson
 from invbench.learning.residual import original
@@ -177,7 +177,7 @@ def myopic_worth(problem: Problem, key: Array, paths: int) -> float:
 
 def beside(problem: Problem, key: Array, paths: int, lesson: Lesson | None) -> float:
     """What a curve is shown beside: the teacher, where there is one."""
-    return lesson.worth(problem, paths) if lesson else myopic_worth(problem, key, paths)
+    return baseline.worth(problem, lesson.teacher, paths) if lesson else myopic_worth(problem, key, paths)
 
 
 def _up_to(params: dict[str, Array], observation: Observation, key: Array | None) -> Array:

@@ -67,7 +67,7 @@ class HDPO(Training):
             own = lesson_of(residual.as_change(problem, rule), LESSON, named(keys[0], "lesson"))
             lesson = own if np.any(np.asarray(problem.cost.fixed_order) > 0) else None
         else:
-            beside = lesson.worth(problem, checked.validation_paths)
+            beside = baseline.worth(problem, lesson.teacher, checked.validation_paths)
         return train(problem, [problem.cost] * len(keys), keys, checked, log, beside, lesson)
 
     def checked(self, problem: Problem) -> "HDPO":

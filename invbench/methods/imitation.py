@@ -7,34 +7,23 @@ Q-learning from demonstrations" (arXiv 1704.03732).
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any
 
 from invbench.checks import require
 from invbench.keys import named
 from invbench.learning import residual
 from invbench.learning.imitation import Effort, Lesson, lesson_of
+from invbench.learning.wrapper import AroundLearner
 from invbench.problem import Problem
 from invbench.types import Array, Policy
 
 
 @dataclass(frozen=True)
-class Imitation(Effort):
+class Imitation(AroundLearner, Effort):
     """Any learner, warm: every field is explained in its YAML."""
 
     teacher: Any  # a method
     learner: Any  # a method that learns
-    family: ClassVar[str] = "rl"
-    tuned: ClassVar[bool] = True
-
-    @property
-    def fast_mode(self) -> bool:
-        """The learner's own."""
-        return getattr(self.learner, "fast_mode", False)
-
-    @property
-    def simulates(self) -> int:
-        """The learner's own."""
-        return getattr(self.learner, "simulates", 0)
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where the teacher cannot be imitated, or the learner cannot begin as another policy."""

@@ -6,34 +6,23 @@ Sources: Silver, Allen, Tenenbaum and Kaelbling 2018, "Residual policy learning"
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 
 from invbench.keys import named
 from invbench.learning import residual
+from invbench.learning.wrapper import AroundLearner
 from invbench.problem import Problem
 from invbench.types import Array, Policy
 
 
 @dataclass(frozen=True)
-class Residual:
+class Residual(AroundLearner):
     """Any learner on top of any classical rule: it is trained in the system where its order is a change of the rule's."""
 
     rule: Any  # a method
     learner: Any  # a method that learns
-    family: ClassVar[str] = "rl"
-    tuned: ClassVar[bool] = True
-
-    @property
-    def fast_mode(self) -> bool:
-        """The learner's own."""
-        return getattr(self.learner, "fast_mode", False)
-
-    @property
-    def simulates(self) -> int:
-        """The learner's own."""
-        return getattr(self.learner, "simulates", 0)
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where the rule looks back on history, or is none for each item by itself."""

@@ -29,7 +29,7 @@ FEATURES = ["on_hand", "position", "pipeline"]
 GROUP = [0.004, 0.006, 0.008, 0.01]  # learning rates of four members
 TUNING = {"_target_": "invbench.tuning.budget", "paths": 64, "candidates": 16, "rounds": 1}
 ROLLED, PERIODS = 65536, 365  # paths and periods of greedy roll-outs
-STEPS = {"ppo": ("updates", "lanes", "steps"), "sac": ("rollouts", "lanes", "periods"), "dqn": ("rollouts", "lanes", "periods")}
+RUNS = "ppo", "sac", "dqn"  # trained alone
 TRAINED = ["method=ppo", "method.fast_mode=true", "scenario=poisson", "cost=average_cost", "tracker=none", "evaluation.paths=100"]
 
 
@@ -45,7 +45,7 @@ class Rate(NamedTuple):
 
 def workloads(peers: bool) -> Iterator[tuple[str, Callable[[], list[Rate]]]]:
     """What is measured, and the function that does it."""
-    for name in STEPS:
+    for name in RUNS:
         yield name, lambda name=name: one_run(name, peers and name == "ppo" and find_spec("stable_baselines3") is not None)
     group = dict(members=len(GROUP), learning_rate=GROUP)
     yield "ppo group", lambda: [_own("train ppo, group of 4 learning rates", "ppo", **group)]
@@ -89,10 +89,7 @@ def one_run(name: str, beside: bool) -> list[Rate]:
 def _own(workload: str, name: str, **changes: Any) -> Rate:
     """Environment steps a second of all members together."""
     method = method_of(name, **changes)
-    steps = method.members
-    for field in STEPS[name]:
-        steps *= getattr(method, field)
-    return Rate(workload, "invbench", steps / trained(method)[0] / 1e3, "k steps/s", 1.0)
+    return Rate(workload, "invbench", method.simulates / trained(method)[0] / 1e3, "k steps/s", 1.0)
 
 
 def hdpo_rate() -> Rate:
