@@ -55,13 +55,18 @@ def test_an_order_is_credited_across_the_lead_time(fields):
     assert chain.average(problem, policy)[1] <= 1.01 * optimum.find(problem).value
 
 
-def learner_of(problem, **fields):
-    """The learner after a training in which every period earns 1."""
+def trained(problem, reward=lambda money: money, **fields):
+    """All members after a training."""
     plan = made(**(SMALL | fields)).checked(problem)
     world, choices, _ = decisions.world_of(problem, root(0, "world"), plan)
-    world = world._replace(money=world.money._replace(center=-jnp.ones(1), scale=jnp.ones(1)))
-    members = offpolicy.train("dqn", problem, replace(plan, choices=choices), dqn.RULES, world, root(0, "any"), ignore)
-    return training.member(members.learner, 0)
+    world = world._replace(money=reward(world.money))
+    return offpolicy.train("dqn", problem, replace(plan, choices=choices), dqn.RULES, world, root(0, "any"), ignore)
+
+
+def learner_of(problem, **fields):
+    """The learner after a training in which every period earns 1."""
+    constant = lambda money: money._replace(center=-jnp.ones(1), scale=jnp.ones(1))  # noqa: E731
+    return training.member(trained(problem, constant, **fields).learner, 0)
 
 
 def test_the_end_of_an_episode_is_truncation():
@@ -190,6 +195,16 @@ def test_targets_are_double_and_stop_at_termination():
 def test_the_same_seed_gives_the_same_bytes():
     first, again, other = (fitted(probes.lead_time(), seed, **TINY).params["layers"] for seed in (0, 0, 1))
     assert same(first, again) and not same(first, other)
+
+
+def test_members_have_rates_of_their_own_and_compile_once():
+    """Each learns as it does where all have its rates."""
+    offpolicy._chunk.clear_cache()
+    given = [dict(learning_rate=[1e-3, 1e-2], epsilon=[0.1, 0.2]), dict(learning_rate=1e-3, epsilon=0.1)]
+    both, slow = (trained(probes.lead_time(), **(TINY | {"members": 2} | rates)) for rates in given)
+    assert offpolicy._chunk._cache_size() == 1  # for all chunks of both
+    assert same(training.member(both, 0), training.member(slow, 0))
+    assert not same(training.member(both, 1).learner, training.member(slow, 1).learner)
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):

@@ -14,6 +14,7 @@ from invbench.exact import chain, optimum
 from invbench.formulas import Stationary
 from invbench.keys import root
 from invbench.learning import pathwise, unrolls
+from invbench.learning.rates import apart
 from invbench.learning.training import Diverged
 from invbench.methods import constant_order
 from invbench.methods.hdpo import HDPO
@@ -106,11 +107,13 @@ def test_two_prices_compile_once():
 
 
 def test_members_side_by_side_are_the_members_one_by_one():
-    problem, keys = posed(4.0, 2), jax.random.split(root(0, "method", "hdpo"), 2)
+    """Each with costs, a key, and a learning rate of its own."""
+    problem, keys, rates = posed(4.0, 2), jax.random.split(root(0, "method", "hdpo"), 2), [0.02, 0.01]
     costs = [problem.cost, posed(9.0, 2).cost]
-    together = pathwise.train(problem, costs, keys, TINY.checked(problem), ignore)
+    together = pathwise.train(problem, costs, keys, replace(TINY, learning_rate=rates).checked(problem), ignore)
     for i in range(2):
-        alone = pathwise.train(problem, costs[i : i + 1], keys[i : i + 1], TINY.checked(problem), ignore)[0]
+        method = replace(TINY, learning_rate=rates[i]).checked(problem)
+        alone = pathwise.train(problem, costs[i : i + 1], keys[i : i + 1], method, ignore)[0]
         for one, two in zip(leaves(together[i].policy), leaves(alone.policy), strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
 
@@ -120,8 +123,8 @@ def test_the_mean_over_todays_demand_is_the_mean_of_draws():
     problem, method = posed(4.0, 2), replace(SMALL, paths=20_000, validation_paths=2)
     key = root(0, "draws")
     world = unrolls.world(problem, method)
-    blank = pathwise._blank(problem, method, 0)
-    member = jax.tree.map(lambda leaf: leaf[0], pathwise._begin(world, key[None], blank, training=method, window=0))
+    blank, (plan, own) = pathwise._blank(problem, method, 0), apart(method, method.rates, 1)
+    member = jax.tree.map(lambda leaf: leaf[0], pathwise._begin(world, key[None], own, blank, training=plan, window=0))
 
     @jax.jit
     def value(layers, world):

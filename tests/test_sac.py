@@ -147,6 +147,12 @@ def test_the_same_seed_gives_the_same_bytes():
     assert same(first, again) and not same(first, other)
 
 
+def test_all_chunks_compile_once():
+    offpolicy._chunk.clear_cache()
+    fitted(probes.lead_time(), **(TINY | {"members": 2}))
+    assert offpolicy._chunk._cache_size() == 1
+
+
 def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
     class Halt(Exception):
         pass

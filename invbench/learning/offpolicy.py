@@ -7,7 +7,7 @@ episode is truncated, never terminated, so that what follows it is always worth 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ from invbench.learning import experience, features
 from invbench.learning.decisions import parameters
 from invbench.learning.experience import Row, Transition
 from invbench.learning.imitation import Lesson
-from invbench.learning.training import CORE, WORTH, better, member, mesh, planned, run
+from invbench.learning.rates import Rate, apart, joined, several
+from invbench.learning.training import CORE, WORTH, better, member, mesh, planned, run, spread
 from invbench.learning.trajectories import World, beside, futures, on_one_device, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
@@ -39,7 +40,6 @@ FAST = {
 }  # at most
 FAST_TAU = 0.02  # at least, as few updates must do
 COUNTS = ("members", "lanes", "periods", "rollouts", "memory", "batch", "updates", "steps", "validations", "validation_paths")
-RATES = ("tau", "learning_rate", "gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,15 @@ class Plan:
     steps: int
     lag: int | None
     futures: int
-    discount: float
+    discount: Rate
     average: bool
-    tau: float
-    learning_rate: float
-    gradient_norm: float
+    tau: Rate
+    learning_rate: Rate
+    gradient_norm: Rate
     validations: int
     validation_paths: int
     fast_mode: bool
+    rates: ClassVar[tuple[str, ...]] = ("discount", "tau", "learning_rate", "gradient_norm")  # each may differ between members
 
     @property
     def simulates(self) -> int:
@@ -81,18 +82,18 @@ class Plan:
             require(isinstance(getattr(self, name), bool), f"method.{name}", "true or false", getattr(self, name))
         counts = {name: whole(f"method.{name}", getattr(self, name), low=1) for name in COUNTS}
         counts |= {name: min(most, counts[name]) for name, most in FAST.items()} if self.fast_mode else {}
-        rates = {name: number(f"method.{name}", getattr(self, name), low=0, above=True) for name in RATES}
-        require(rates["tau"] <= 1, "method.tau", "<= 1", self.tau)
-        rates["tau"] = max(rates["tau"], FAST_TAU) if self.fast_mode else rates["tau"]
-        discount = number("method.discount", self.discount, low=0)
-        require(discount < 1, "method.discount", "< 1, or values would drift", discount)
+        rates = {name: several(f"method.{name}", getattr(self, name)) for name in ("learning_rate", "gradient_norm")}
+        rates["tau"] = several("method.tau", self.tau, high=1)
+        rates["tau"] = tuple(max(tau, FAST_TAU) for tau in rates["tau"]) if self.fast_mode else rates["tau"]
+        rates["discount"] = several("method.discount", self.discount, above=False)
+        require(max(rates["discount"]) < 1, "method.discount", "< 1, or values would drift", self.discount)
         shortest = shortest_lead_time(problem.system)
         lag = shortest if self.lag is None else whole("method.lag", self.lag)
         require(lag <= shortest, "method.lag", f"<= the shortest lead time ({shortest})", lag)
         require(isinstance(self.hidden, list | tuple), "method.hidden", "a list of widths", self.hidden)
         chosen = features.checked("method.features", self.features)
         return replace(
-            self, **counts, **rates, discount=discount, lag=lag, futures=whole("method.futures", self.futures),
+            self, **counts, **rates, lag=lag, futures=whole("method.futures", self.futures),
             episode=whole("method.episode", problem.horizon if self.episode is None else self.episode, low=1),
             features=tuple(name for name in features.NAMES if name in chosen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
@@ -173,16 +174,18 @@ def train(
     course = course_of(problem, plan, world)
     keys = jax.random.split(named(key, "members"), plan.members)
     paths = on_one_device(problem.validation_paths(plan.validation_paths))
+    settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
+    advice = f"lower method.learning_rate ({max(plan.learning_rate):g})"
+    plan, own = apart(plan, plan.rates, plan.members)
     compiled_in = dict(plan=plan, rules=rules, course=course, mesh=mesh(plan.members))
 
     def advance(members, number):
-        return _chunk(world, paths, keys, members, jnp.int32(number), **compiled_in)
+        return _chunk(world, paths, keys, own, spread(members, compiled_in["mesh"]), jnp.int32(number), **compiled_in)
 
     inputs = features.count(plan.features, problem.system.lead_time, problem.window)
-    start = _begin(world, keys, plan=plan, rules=rules, inputs=inputs, block=plan.lanes * plan.periods * problem.items)
+    start = _begin(world, keys, own, plan=plan, rules=rules, inputs=inputs, block=plan.lanes * plan.periods * problem.items)
     start = _taught(start, lesson, problem, world, rules, course.window, paths, log) if lesson else start
-    settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
-    advice, updates = f"lower method.learning_rate ({plan.learning_rate:g})", course.steps * plan.updates
+    updates = course.steps * plan.updates
     rule = beside(problem, named(key, "myopic"), plan.validation_paths, lesson)
     return run(name, start, advance, course.chunks, log, steps=updates, settings=settings, advice=advice, baseline=rule)
 
@@ -209,33 +212,33 @@ def course_of(problem: Problem, plan: Plan, world: World) -> Course:
 
 
 @partial(jax.jit, static_argnames=("plan", "rules", "inputs", "block"))
-def _begin(world: World, keys: Array, *, plan: Plan, rules: Rules, inputs: int, block: int) -> Member:
+def _begin(world: World, keys: Array, own: dict[str, Array], *, plan: Plan, rules: Rules, inputs: int, block: int) -> Member:
     """Untrained members, one for each key."""
 
-    def one(key):
-        learner = rules.begin(plan, world, inputs, named(key, "network"))
+    def one(key, own):
+        learner = rules.begin(joined(plan, own), world, inputs, named(key, "network"))
         memory = experience.empty(inputs, max(1, plan.memory // block) * block)
-        return Member(learner, memory, jnp.zeros(()), rules.layers(learner), jnp.asarray(-jnp.inf))
+        return Member(learner, memory, jnp.zeros(()), rules.layers(learner), jnp.float32(-jnp.inf))
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(keys, own)
 
 
 @partial(jax.jit, static_argnames=("plan", "rules", "course", "mesh"))
-def _chunk(world: World, paths: Paths, keys: Array, members: Member, number: Array, *, plan, rules, course, mesh):
+def _chunk(world: World, paths: Paths, keys: Array, own: dict, members: Member, number: Array, *, plan, rules, course, mesh):
     """Every member through a few episodes, then a look at the validation paths; metrics are [member]."""
 
     def one(args):
-        key, member = args
+        key, own, member = args
         numbers = number * course.episodes + jnp.arange(course.episodes)
-        step = partial(episode, world, plan, rules, course, named(key, "training"))
+        step = partial(episode, world, joined(plan, own), rules, course, named(key, "training"))
         member, metrics = lax.scan(step, member, numbers)
         member, benefit = validated(world, rules, course.window, paths, member)
         return member, jax.tree.map(lambda leaf: leaf.mean(), metrics) | {WORTH: benefit}
 
-    own = Spec(CORE)
-    share = lambda world, paths, keys, members: lax.map(one, (keys, members))  # noqa: E731 - one by one fills a core's units
-    mapped = jax.shard_map(share, mesh=mesh, in_specs=(Spec(), Spec(), own, own), out_specs=own, check_vma=False)
-    return mapped(world, paths, keys, members)
+    part = Spec(CORE)
+    share = lambda world, paths, *members: lax.map(one, members)  # noqa: E731 - one by one fills a core's units
+    mapped = jax.shard_map(share, mesh=mesh, in_specs=(Spec(), Spec(), *(part,) * 3), out_specs=part, check_vma=False)
+    return mapped(world, paths, keys, own, members)
 
 
 def episode(world: World, plan: Plan, rules: Rules, course: Course, key: Array, member: Member, number: Array):

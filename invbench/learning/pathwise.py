@@ -23,6 +23,7 @@ from invbench.learning import features, imitation, networks, unrolls
 from invbench.learning import training as host
 from invbench.learning.imitation import Lesson, Pupil
 from invbench.learning.networks import Network, order
+from invbench.learning.rates import apart, joined
 from invbench.learning.unrolls import CHUNKS, Training, World, loss, moved_on, worth
 from invbench.problem import Problem
 from invbench.tuning import is_whole, levels
@@ -63,15 +64,17 @@ def train(
     window = features.window(training.features, problem.window)
     world = unrolls.world(problem, training)
     money = jax.tree.map(lambda *rates: jnp.stack([jnp.asarray(rate, jnp.float32) for rate in rates]), *costs)
+    said, blank = asdict(training) | {"keys": np.asarray(jax.random.key_data(keys)).tolist()}, _blank(problem, training, window)
+    training, own = apart(training, training.rates, len(keys))
     settings = dict(training=training, window=window, horizon=problem.horizon, mesh=host.mesh(len(keys)))
 
     def advance(members: _Member, number_: int) -> tuple[_Member, dict[str, Array]]:
-        members, curve, value = _advance(world, money, keys, members, jnp.int32(number_ * training.chunk), **settings)
+        members, first = host.spread(members, settings["mesh"]), jnp.int32(number_ * training.chunk)
+        members, curve, value = _advance(world, money, keys, own, members, first, **settings)
         return members, {"train/benefit": curve, host.WORTH: value}
 
-    start = _begin(world, keys, _blank(problem, training, window), training=training, window=window)
+    start = _begin(world, keys, own, blank, training=training, window=window)
     start = _taught(start, lesson, problem, world, money, window, log) if lesson else start
-    said = asdict(training) | {"keys": np.asarray(jax.random.key_data(keys)).tolist()}
     members = host.run("hdpo", start, advance, CHUNKS, log, steps=training.chunk, settings=said, baseline=baseline)
     found = zip(host.members(members.best), np.asarray(members.worth))
     return [Learned(Policy(best, order, window=window), float(worth_)) for best, worth_ in found]
@@ -110,42 +113,42 @@ def _blank(problem: Problem, training: Training, window: int) -> Network:
 
 
 @partial(jax.jit, static_argnames=("training", "window"))
-def _begin(world: World, keys: Array, blank: Network, *, training: Training, window: int) -> _Member:
+def _begin(world: World, keys: Array, own: dict, blank: Network, *, training: Training, window: int) -> _Member:
     """Members [member, ...] before the first update."""
 
-    def one(key):
+    def one(key, own):
         sizes = (blank.layers[0]["weights"].shape[1], *(layer["bias"].shape[0] for layer in blank.layers))
         layers = networks.initial(named(key, "network"), sizes, scale_last=0.1)
         layers = (*layers[:-1], layers[-1] | {"bias": layers[-1]["bias"] + networks.ONE})
         before = jnp.zeros((window, training.paths, blank.scale.shape[0]))
         state = world.system.initial(before, world.start, window)
         params = replace(blank, layers=layers)
-        return _Member(params, _optimiser(training).init(layers), state, params, jnp.float32(LEAST))
+        return _Member(params, _optimiser(joined(training, own)).init(layers), state, params, jnp.float32(LEAST))
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(keys, own)
 
 
 @partial(jax.jit, static_argnames=("training", "window", "horizon", "mesh"))
 def _advance(
-    world: World, costs: CostModel, keys: Array, members: _Member, first: Array, *, training, window, horizon, mesh
+    world: World, costs: CostModel, keys: Array, own: dict, members: _Member, first: Array, *, training, window, horizon, mesh
 ) -> tuple[_Member, Array, Array]:
     """A chunk of updates: members, their benefit a period, and what they are worth on validation paths, each [member]."""
 
     def one(args):
-        cost, key, member = args
+        cost, key, own, member = args
         steps = first + jnp.arange(training.chunk)
-        member, curve = lax.scan(partial(_update, world, cost, key, training, window, horizon), member, steps)
+        member, curve = lax.scan(partial(_update, world, cost, key, joined(training, own), window, horizon), member, steps)
         candidate = first >= (CHUNKS - training.checkpoints) * training.chunk
         value = worth(world, cost, member.params, window)
         most, best = host.better(jnp.where(candidate, value, LEAST), member.params, member.worth, member.best)
         return member._replace(best=best, worth=most), curve.mean(), value
 
-    def share(world, costs, keys, members):
-        return lax.map(one, (costs, keys, members))  # one by one: a member's block of paths fills a core's vector units
+    def share(world, *members):
+        return lax.map(one, members)  # one by one: a member's block of paths fills a core's vector units
 
-    own = Spec(host.CORE)
-    mapped = jax.shard_map(share, mesh=mesh, in_specs=(Spec(), own, own, own), out_specs=own, check_vma=False)
-    return mapped(world, costs, keys, members)
+    part = Spec(host.CORE)
+    mapped = jax.shard_map(share, mesh=mesh, in_specs=(Spec(), *(part,) * 4), out_specs=part, check_vma=False)
+    return mapped(world, costs, keys, own, members)
 
 
 def _optimiser(training: Training) -> optax.GradientTransformation:

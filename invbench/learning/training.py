@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as Spec
 
 from invbench import jobs
 from invbench.learning import checkpoint
@@ -68,6 +69,11 @@ def mesh(members: int) -> Mesh:
     """As many devices as share the members evenly, in one row called `CORE`."""
     shares = max(count for count in range(1, len(jax.devices()) + 1) if members % count == 0)
     return Mesh(np.array(jax.devices()[:shares]), (CORE,))
+
+
+def spread(tree: Any, mesh: Mesh) -> Any:
+    """A tree [member, ...] on the devices that share the members: from the first chunk on, or the second would compile again."""
+    return jax.device_put(tree, NamedSharding(mesh, Spec(CORE)))
 
 
 def members(tree: Any) -> list[Any]:

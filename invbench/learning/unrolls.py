@@ -6,7 +6,7 @@ optimization" (arXiv 2306.11246). Pure functions, compiled by what calls them.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from invbench.costs import CostModel
 from invbench.keys import named
 from invbench.learning.expected import Support, mean_of, support_of
 from invbench.learning.networks import Network, amount, order
+from invbench.learning.rates import Rate
 from invbench.problem import Problem
 from invbench.types import Array, Flows
 
@@ -37,14 +38,15 @@ class Training:
     warm_up: int  # periods
     unroll: int  # periods
     tail: int | None  # periods; None only before it is checked
-    restart: float  # share of the paths that begin an update with the initial stock
+    restart: Rate  # share of the paths that begin an update with the initial stock
     updates: int
-    learning_rate: float  # Adam's; falls to zero along a cosine
-    clip: float  # the largest norm of a gradient, once cost is divided by what a period's mean demand is worth
+    learning_rate: Rate  # Adam's; falls to zero along a cosine
+    clip: Rate  # the largest norm of a gradient, once cost is divided by what a period's mean demand is worth
     fixed_width: float  # fixed costs are smoothed over orders up to about so many periods of mean demand
     threshold: float  # part of a unit from which on a whole one is ordered, where demand is whole
     checkpoints: int  # the last ones, of which the best on validation paths is kept
     validation_paths: int
+    rates: ClassVar[tuple[str, ...]] = ("restart", "learning_rate", "clip")  # each may differ between members
 
     @property
     def chunk(self) -> int:

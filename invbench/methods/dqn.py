@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from invbench.checks import number, whole
+from invbench.checks import whole
 from invbench.keys import named
 from invbench.learning import imitation, networks
 from invbench.learning.decisions import likeliest_of_grid, pupil, world_of
 from invbench.learning.experience import Transition, mean
 from invbench.learning.imitation import Lesson
 from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
+from invbench.learning.rates import Rate, several
 from invbench.learning.trajectories import World
 from invbench.problem import Problem
 from invbench.types import Array, Policy
@@ -33,11 +34,12 @@ class DQN(Plan):
     """The best of a few members by validation paths; every field is explained in its YAML."""
 
     choices: int
-    epsilon: float
+    epsilon: Rate
     temperature: list[float] | tuple[float, float]
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = False
     actions: ClassVar[str] = "discrete"
+    rates: ClassVar[tuple[str, ...]] = (*Plan.rates, "epsilon")
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
@@ -48,7 +50,7 @@ class DQN(Plan):
     def checked(self, problem: Problem) -> "DQN":
         """The same with every field checked, and as one compiled program depends on it."""
         choices = whole("method.choices", self.choices, low=2)
-        epsilon = number("method.epsilon", self.epsilon, low=0, high=1, above=True)
+        epsilon = several("method.epsilon", self.epsilon, high=1)
         temperature = pair("method.temperature", self.temperature)
         return replace(super().checked(problem), choices=choices, epsilon=epsilon, temperature=temperature)
 

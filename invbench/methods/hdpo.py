@@ -17,6 +17,7 @@ from invbench.keys import named
 from invbench.learning import baseline, features, residual
 from invbench.learning.imitation import Effort, Lesson, lesson_of
 from invbench.learning.pathwise import train
+from invbench.learning.rates import several
 from invbench.learning.residual import original
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
@@ -64,8 +65,8 @@ class HDPO(Training):
             plain = original(problem)
             rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))
             beside = baseline.worth(plain, rule, checked.validation_paths)
-            own = lesson_of(residual.as_change(problem, rule), LESSON, named(keys[0], "lesson"))
-            lesson = own if np.any(np.asarray(problem.cost.fixed_order) > 0) else None
+            if np.any(np.asarray(problem.cost.fixed_order) > 0):
+                lesson = lesson_of(residual.as_change(problem, rule), LESSON, named(keys[0], "lesson"))
         else:
             beside = baseline.worth(problem, lesson.teacher, checked.validation_paths)
         return train(problem, [problem.cost] * len(keys), keys, checked, log, beside, lesson)
@@ -81,16 +82,15 @@ class HDPO(Training):
         counts["warm_up"] = whole("method.warm_up", self.warm_up)
         shown = max(SHORTEST_TAIL, 2 * system.lead_time)  # or what an order costs in the end would not be seen
         counts["tail"] = shown if self.tail is None else whole("method.tail", self.tail)
-        rates = {
-            name: number(f"method.{name}", getattr(self, name), low=0, above=True)
-            for name in ("learning_rate", "clip", "fixed_width")
-        }
+        rates = {name: several(f"method.{name}", getattr(self, name)) for name in ("learning_rate", "clip")}
+        rates["restart"] = several("method.restart", self.restart, high=1, above=False)
         kept = whole("method.checkpoints", self.checkpoints, low=1)
         require(kept <= CHUNKS, "method.checkpoints", f"<= {CHUNKS}", kept)
         require(isinstance(self.hidden, list | tuple), "method.hidden", "a list of widths", self.hidden)
         widths = tuple(whole("method.hidden", width, low=1) for width in self.hidden)
         names = features.checked("method.features", self.features)
-        shares = {name: number(f"method.{name}", getattr(self, name), low=0, high=1) for name in ("restart", "threshold")}
+        width = number("method.fixed_width", self.fixed_width, low=0, above=True)
+        threshold = number("method.threshold", self.threshold, low=0, high=1)
         counts["updates"] = -(-counts["updates"] // FAST) if self.fast_mode else counts["updates"]
-        lists = dict(features=names, hidden=widths)
-        return replace(self, **lists, **shares, **counts, **rates, checkpoints=kept, fast_mode=False)
+        single = dict(features=names, hidden=widths, fixed_width=width, threshold=threshold, checkpoints=kept, fast_mode=False)
+        return replace(self, **single, **counts, **rates)

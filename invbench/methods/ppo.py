@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from invbench.checks import choice, number, require, whole
@@ -25,11 +24,11 @@ from invbench.learning.actions import Normal
 from invbench.learning.advantages import Batch, batches, standardised
 from invbench.learning.decisions import act, heads, mean_order, median_of_grid, parameters, pupil, world_of
 from invbench.learning.imitation import Lesson
+from invbench.learning.rates import Rate, several
 from invbench.learning.trajectories import World, beside, collect, on_one_device, rollouts, windows, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
 
-Rate = float | list[float] | tuple[float, ...]
 AVERAGING = 0.05  # share of the newest update in the running mean of reward
 CRITIC_FIRST = 0.05  # share of the updates that are the critic's alone, at least, where the actor begins as a teacher
 FAST = {"members": 2, "updates": 120, "validations": 4, "validation_paths": 128}  # at most
@@ -116,7 +115,7 @@ class PPO:
             "choices": whole("method.choices", self.choices, low=2),
         }
         counts |= {name: min(most, counts[name]) for name, most in FAST.items()} if self.fast_mode else {}
-        rates = {name: _several(f"method.{name}", getattr(self, name)) for name in Rates._fields}
+        rates = {name: several(f"method.{name}", getattr(self, name), **_range(name)) for name in Rates._fields}
         require(counts["lanes"] % counts["minibatches"] == 0, "method.lanes", "a multiple of minibatches", self.lanes)
         counts["lanes"] = counts["minibatches"] * max(1, counts["lanes"] // (counts["minibatches"] * problem.items))
         require(self.average or max(rates["discount"]) < 1, "method.discount", "< 1 without method.average", self.discount)
@@ -131,12 +130,10 @@ class PPO:
         )  # fmt: skip
 
 
-def _several(field: str, given: Rate) -> tuple[float, ...]:
-    """The numbers of a field that may be one or a list."""
-    high = 1 if field in ("method.discount", "method.trace", "method.averaging") else math.inf
-    above = field not in ("method.discount", "method.trace", "method.entropy")
-    listed = given if isinstance(given, list | tuple) and len(given) else [given]
-    return tuple(number(field, one, low=0, high=high, above=above) for one in listed)
+def _range(name: str) -> dict[str, Any]:
+    """Where a rate may lie."""
+    high = 1 if name in ("discount", "trace", "averaging") else math.inf
+    return {"high": high, "above": name not in ("discount", "trace", "entropy")}
 
 
 class Learner(NamedTuple):
@@ -166,13 +163,12 @@ def train(
     plan = replace(plan, **dict.fromkeys(Rates._fields, ()), updates=steps * plan.validations)  # as it is compiled in
     keys, mesh, paths = jax.random.split(named(key, "members"), plan.members), training.mesh(plan.members), on_one_device(paths)
     fixed = dict(plan=plan, window=features.window(plan.features, problem.window), apply=apply, episodes=episodes, mesh=mesh)
-    spread = NamedSharding(mesh, Spec(training.CORE))  # from the first chunk on, or the second would compile again
     inputs = features.count(plan.features, problem.system.lead_time, problem.window)
     start = _begin(world, keys, rates, plan=plan, inputs=inputs)
     start = _taught(start, lesson, problem, world, apply, fixed["window"], paths, log) if lesson else start
     return training.run(
         "ppo", start,
-        lambda learners, number: _advance(world, paths, keys, jax.device_put(learners, spread), jnp.int32(number), **fixed),
+        lambda learners, number: _advance(world, paths, keys, training.spread(learners, mesh), jnp.int32(number), **fixed),
         plan.validations, log, steps=steps, settings=settings, baseline=rule, advice=advice,
     )  # fmt: skip
 
@@ -204,7 +200,10 @@ def beginner(world: World, plan: PPO, inputs: int, key: Array, rates: Rates) -> 
     return Learner(actor, critic, moments, jnp.zeros_like(mean), nothing, rates, first, first, least)
 
 
-@partial(jax.jit, static_argnames=("plan", "window", "apply", "episodes", "mesh"))
+IN_ORDER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}  # its matrices are too small to share: 7 % faster
+
+
+@partial(jax.jit, static_argnames=("plan", "window", "apply", "episodes", "mesh"), compiler_options=IN_ORDER)
 def _advance(world, paths, keys, learners, number, *, plan, window, apply, episodes, mesh):
     """Every member through a few episodes, then a look at the validation paths; metrics are [member]."""
 

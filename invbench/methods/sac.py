@@ -71,7 +71,7 @@ def begin(plan: SAC, world: World, inputs: int, key: Array) -> Learner:
     actor = (*hidden, last | {"bias": jnp.stack([jnp.ones(()), jnp.log(plan.deviation[0])])})
     sizes = (inputs + 1, *plan.hidden, 1)
     critics = tuple(networks.initial(named(key, f"critic {i}"), sizes, scale_last=0.1) for i in range(2))
-    now = Learned(actor, critics, jnp.log(HEAT))
+    now = Learned(actor, critics, jnp.log(jnp.float32(HEAT)))
     return Learner(now, actor, critics, Learned(*(optimiser(plan, 1.0).init(part) for part in now)))
 
 
