@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import number, require
@@ -21,11 +22,14 @@ class Money(NamedTuple):
     ordering: Array
     purchase: Array
     waste: Array | float = 0.0
+    transport: Array | float = 0.0
+    sites: Array | float = 0.0
 
     @property
     def cost(self) -> Array:
-        """What operations cost: holding + shortage + ordering + purchase + waste."""
-        return self.holding + self.shortage + self.ordering + self.purchase + self.waste
+        """What operations cost: holding + shortage + ordering + purchase + waste + transport + sites."""
+        spent = self.holding + self.shortage + self.ordering + self.purchase + self.waste
+        return spent + self.transport + self.sites
 
     @property
     def benefit(self) -> Array:
@@ -35,7 +39,10 @@ class Money(NamedTuple):
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["price", "purchase", "holding", "shortage", "fixed_order", "salvage", "waste", "expedite", "in_transit"],
+    data_fields=[
+        "price", "purchase", "holding", "shortage", "fixed_order", "salvage", "waste", "expedite", "in_transit", "transport",
+        "fixed_site",
+    ],
     meta_fields=[],
 )
 @dataclass(frozen=True, eq=False)
@@ -51,10 +58,13 @@ class CostModel:
     waste: Array | float = 0.0  # money per unit expired
     expedite: Array | float = 0.0  # money per unit from the fast supplier, on top of purchase
     in_transit: Array | float = 0.0  # money per unit on the way at the end of a period, where the system counts it
+    transport: Array | float = 0.0  # money per unit and unit of length, where ways have a length
+    fixed_site: Array | float = 0.0  # money per period for a site in use, where sites can be closed
 
     def charge(self, flows: Flows, last: Array | float = 0.0) -> Money:
         """Money by component, of the shape of the flows; `last` is 1 in the last period, where stock is salvaged."""
         holding, purchase = self.holding * flows.held, self.purchase * flows.ordered
+        nothing = jnp.zeros_like(flows.held)
         return Money(
             revenue=self.price * flows.sold,
             salvage=self.salvage * flows.held * last,
@@ -63,6 +73,8 @@ class CostModel:
             ordering=self.fixed_order * flows.placed,
             purchase=purchase if flows.expedited is None else purchase + self.expedite * flows.expedited,
             waste=self.waste * flows.expired,
+            transport=nothing if flows.carried is None else self.transport * flows.carried,
+            sites=nothing if flows.used is None else self.fixed_site * flows.used,
         )
 
 
@@ -122,14 +134,17 @@ def create(
     waste: Rate = 0.0,
     expedite: Rate = 0.0,
     in_transit: Rate = 0.0,
+    transport: Rate = 0.0,
+    fixed_site: Rate = 0.0,
     methods: dict[str, dict[str, float]],
 ) -> Economics:
     """Checked economics; every figure in money per unit (and period), as in `CostModel` and `MethodCosts`.
 
-    A rate is one number, or a list with one for each item (in a serial system: each stage).
+    A rate is one number, or a list with one for each item (in a serial system: each stage; in a network: each node
+    and product, customers first). `fixed_site` may have one for each site.
     """
     given = dict(price=price, purchase=purchase, holding=holding, shortage=shortage, fixed_order=fixed_order, salvage=salvage)
-    given |= dict(waste=waste, expedite=expedite, in_transit=in_transit)
+    given |= dict(waste=waste, expedite=expedite, in_transit=in_transit, transport=transport, fixed_site=fixed_site)
     rates = {name: _rate(f"cost.{name}", value) for name, value in given.items()}
     affordable = np.all(np.asarray(salvage) <= np.asarray(purchase))
     require(affordable, "cost.salvage", f"<= cost.purchase ({purchase}), or stock would be bought to be salvaged", salvage)

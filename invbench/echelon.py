@@ -5,7 +5,7 @@ Snyder and Shen 2019, section 6.2.3; Shang and Song 2003, Management Science 49(
 echelon of a stage is the stage with all that is below it and on the way there, less what is owed to customers; its holding rate
 is what a unit costs more at the stage than at the one above.
 
-How the books' timing meets that of `dynamics/network.py`, whose periods are receive, order, ship, demand, charge:
+How the books' timing meets that of `dynamics/serial.py`, whose periods are receive, order, ship, demand, charge:
 
 - What stage 0 orders in t is charged when the demand of t, …, t + L has come, that of L + 1 periods: the books' lead time of
   stage 0 is ours and one period. What a stage above orders in t becomes the limit of the stage below in t + L, before the demand
@@ -23,7 +23,7 @@ import numpy as np
 from scipy import signal, stats
 
 from invbench.checks import number, require
-from invbench.dynamics.network import Serial
+from invbench.dynamics.serial import Serial
 from invbench.problem import Problem
 
 REACH = 8.5  # standard deviations at which normal demand is cut off: 1e-17 on each side

@@ -1,7 +1,7 @@
 """A problem: scenario x system x cost x information. It draws the futures that everyone faces, and simulates policies on them."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -128,8 +128,12 @@ def create(
     seed, evaluation_seed = whole("seed", seed), whole("evaluation.seed", evaluation_seed)
     is_data = hasattr(scenario, "held_out")
     require(not is_data or information != "known", "problem.information", "history where demand is data", information)
-    if hasattr(system, "lead_times") and not is_data:
+    if hasattr(system, "stages") and not is_data:
         require(scenario.items == 1, "scenario.items", "1 in a serial system", scenario.items)
+    if hasattr(system, "demand_items"):
+        rule = f"{system.demand_items}, one for each customer and product of the network"
+        require(scenario.items == system.demand_items, "scenario.items", rule, scenario.items)
+        cost = _by_node(cost, system)
     truth = judged_on or scenario
     common = dict(cost=cost, horizon=horizon, window=window, seed=seed, judged_on=truth, evaluation_seed=evaluation_seed)
     if not is_data and information != "history":
@@ -139,6 +143,18 @@ def create(
         require(len(seen.sales) >= window, "problem.window", f"<= the {len(seen.sales)} observed periods", window)
         problem = Problem(fit.fit(seen), system, start=len(seen.sales), history=seen, **common)
     return replace(problem, system=_stocked(problem))
+
+
+def _by_node(cost: CostModel, system: Any) -> CostModel:
+    """The costs of a network: every list has a rate for each node and product; `fixed_site` may have one for each site."""
+    if np.ndim(cost.fixed_site) and len(cost.fixed_site) == system.sites:
+        cost = replace(cost, fixed_site=system.per_site(cost.fixed_site))
+    items = system.nodes * system.products
+    for field in fields(cost):
+        rate = getattr(cost, field.name)
+        fits = np.ndim(rate) == 0 or np.shape(rate) == (items,)
+        require(fits, f"cost.{field.name}", f"one number, or one for each of {items} nodes and products", np.shape(rate))
+    return cost
 
 
 def observe(scenario: Scenario, periods: int, seed: int) -> History:
@@ -153,7 +169,9 @@ def _stocked(problem: Problem) -> Any:
     if system.initial_stock is not None:
         return system
     first = problem.outlook(root(0, "initial stock"), 512)[problem.window :][: system.lead_time + 1]
-    if hasattr(system, "lead_times"):  # each stage: of its own lead time and one period
+    if hasattr(system, "usual_stock"):
+        return replace(system, initial_stock=system.usual_stock(first.mean(1)))
+    if hasattr(system, "stages"):  # each stage: of its own lead time and one period
         first = np.stack([first[: lead_time + 1, :, 0].sum(0, keepdims=True) for lead_time in system.lead_times], -1)
     stock = np.round(first.mean(1).sum(0)).astype(np.float32)
     return replace(system, initial_stock=stock if system.capacity is None else np.minimum(stock, system.capacity))

@@ -9,7 +9,7 @@ from scipy import stats
 
 from invbench import published
 from invbench.costs import CostModel
-from invbench.dynamics import network, single
+from invbench.dynamics import serial, single
 from invbench.exact import chain
 from invbench.exact.chain import TooMany
 from invbench.formulas import Stationary
@@ -104,7 +104,7 @@ def test_what_is_no_finite_chain_is_refused():
     with pytest.raises(ValueError, match="^method must be a rule of the state alone"):
         chain.follow(lost, Policy({}, safety_stock.cover_and_buffer, window=28))
     with pytest.raises(ValueError, match="^system must be a single stocking point"):
-        chain.follow(posed(network.create(lead_times=[1, 1])), up_to(5))
+        chain.follow(posed(serial.create(lead_times=[1, 1])), up_to(5))
 
 
 ROWS = [

@@ -321,8 +321,8 @@ def test_prices_need_no_new_simulation():
 
 
 KEYS = """
-    net_benefit operating_benefit method_cost revenue salvage holding shortage ordering purchase waste average_cost std
-    risk_adjusted cvar fill_rate ready_rate cycle_service no_stockout target_met turnover roi_reference orders
+    net_benefit operating_benefit method_cost revenue salvage holding shortage ordering purchase waste transport sites
+    average_cost std     risk_adjusted cvar fill_rate ready_rate cycle_service no_stockout target_met turnover roi_reference orders
 """.split()
 
 

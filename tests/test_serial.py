@@ -13,7 +13,7 @@ from scipy import stats
 
 from invbench import configs, echelon, env, problem, published, replay, run  # noqa: F401 - env registers its ids
 from invbench.costs import CostModel
-from invbench.dynamics import network, single
+from invbench.dynamics import serial, single
 from invbench.evaluation import report
 from invbench.formulas import Stationary
 from invbench.methods.anchor_and_adjust import AnchorAndAdjust, anchor_and_adjust
@@ -63,7 +63,7 @@ def test_two_stages_by_hand():
     2: the 6 arrive at stage 1, which ships the 5 that it owes and keeps 1; stage 0 has nothing and owes 4; 5 leave the outside.
     3: the 5 arrive at stage 0: 4 for those who wait and 1 of today's 4; stage 1 ships 1 of 2.
     """
-    system = network.create(lead_times=[1, 2], initial_stock=[5, 3])
+    system = serial.create(lead_times=[1, 2], initial_stock=[5, 3])
     flows, seen = played(system, [[4, 6], [4, 0], [0, 5], [2, 0]], [4, 4, 4, 4])
     assert flows.received.tolist() == [[0, 0], [3, 0], [0, 6], [5, 0]]
     assert flows.held.tolist() == [[1, 0], [0, 0], [0, 1], [0, 0]]
@@ -87,7 +87,7 @@ def test_orders_in_the_mail_by_hand():
     1: the 2 arrive; the 4 reach stage 1, which ships its last 2 and owes 2.
     2: the 2 arrive; nothing more is asked for.
     """
-    system = network.create(
+    system = serial.create(
         lead_times=[1, 1], information_delays=[1, 0], initial_stock=3, initial_pipeline=1, initial_orders=[2, 0]
     )
     flows, seen = played(system, [[4, 0], [0, 0], [0, 0]], [1, 1, 1])
@@ -99,7 +99,7 @@ def test_orders_in_the_mail_by_hand():
 
 
 def test_what_takes_no_time_goes_down_the_whole_chain_in_the_period():
-    system = network.create(lead_times=[0, 0, 0], initial_stock=0)
+    system = serial.create(lead_times=[0, 0, 0], initial_stock=0)
     flows, _ = played(system, [[7, 7, 7], [0, 6, 9]], [5, 5])
     assert flows.received.tolist() == [[7, 7, 7], [0, 6, 9]]
     assert flows.held.tolist() == [[2, 0, 0], [0, 6, 3]]
@@ -155,7 +155,7 @@ def queues(system, orders, demand):
 @lru_cache
 def wandering(name, seed=0, periods=40):
     """A chain with random orders and demand."""
-    generator, system = np.random.default_rng(seed), network.create(**CHAINS[name])
+    generator, system = np.random.default_rng(seed), serial.create(**CHAINS[name])
     return system, generator.integers(0, 10, (periods, system.stages)), generator.integers(0, 10, periods)
 
 
@@ -212,7 +212,7 @@ def test_units_balance_at_each_stage_and_in_the_chain(name):
 
 @pytest.mark.parametrize("lead_time", [0, 1, 3])
 def test_one_stage_is_a_single_stocking_point_with_backlog(lead_time):
-    chain = network.create(lead_times=[lead_time], initial_stock=12)
+    chain = serial.create(lead_times=[lead_time], initial_stock=12)
     alone = single.create(lead_time=lead_time, backlog=True, initial_stock=12)
     paths = posed(chain, window=4).evaluation_paths(50)
     policy = Policy({"level": jnp.float32([5.0 * lead_time + 6])}, order_up_to, window=4)
@@ -225,7 +225,7 @@ def test_one_stage_is_a_single_stocking_point_with_backlog(lead_time):
 
 
 def test_no_order_depends_on_demand_that_comes_later():
-    made = posed(network.create(lead_times=[1, 0, 2], initial_stock=10), window=6)
+    made = posed(serial.create(lead_times=[1, 0, 2], initial_stock=10), window=6)
     policy = EchelonBaseStock().fit(made.for_fitting(), None, ignore)
     smooth = AnchorAndAdjust(20, 0.5, 0.7, 0.3, 5).fit(made.for_fitting(), None, ignore)
     paths = made.evaluation_paths(8)
@@ -239,7 +239,7 @@ def test_no_order_depends_on_demand_that_comes_later():
 
 def test_stock_that_is_not_given_covers_the_lead_time_of_the_stage_and_a_period():
     made = posed(
-        network.create(lead_times=[1, 0, 2], initial_stock=None),
+        serial.create(lead_times=[1, 0, 2], initial_stock=None),
         scenario=given.create(values=[3, 4, 5, 6], after="hold", items=1),
     )
     assert made.system.initial_stock.tolist() == [3 + 4, 3, 3 + 4 + 5]
@@ -261,7 +261,7 @@ def test_stock_that_is_not_given_covers_the_lead_time_of_the_stage_and_a_period(
 )  # fmt: skip
 def test_chains_are_refused_by_name(fields, sentence):
     with pytest.raises(ValueError) as refusal:
-        network.create(**fields)
+        serial.create(**fields)
     assert str(refusal.value) == sentence
 
 
@@ -357,7 +357,7 @@ def test_another_program_has_the_same_levels_and_cost_where_it_keeps_the_tails(m
 @pytest.mark.parametrize("lead_time", [0, 2])
 def test_one_stage_is_the_newsvendor_of_lead_time_and_a_period(lead_time):
     scenario = poisson.create(mean=5, items=1)
-    made = posed(network.create(lead_times=[lead_time], initial_stock=9), scenario, rates(1.0, 9.0))
+    made = posed(serial.create(lead_times=[lead_time], initial_stock=9), scenario, rates(1.0, 9.0))
     chain = echelon.chain(made, "any")
     levels, cost = chain.optimum()
     alone = Stationary(scenario.pmf(), lead_time, 1.0, 9.0, 0.0)
@@ -385,7 +385,7 @@ ROADS = {  # lead times, costs
 def test_simulation_and_formula_agree(name):
     """At the optimum and away from it, in the system's own timing."""
     lead_times, cost = ROADS[name]
-    made = posed(network.create(lead_times=lead_times, initial_stock=8), cost=cost, horizon=90)
+    made = posed(serial.create(lead_times=lead_times, initial_stock=8), cost=cost, horizon=90)
     heard = {}
     policy = EchelonBaseStock().fit(made.for_fitting(), None, lambda metrics, step: heard.update(metrics))
     best, chain = np.asarray(policy.params["levels"], float), echelon.chain(made, "any")
@@ -401,7 +401,7 @@ def test_simulation_and_formula_agree(name):
 
 
 def test_candidates_and_single_policies_earn_the_same():
-    made = posed(network.create(lead_times=[1, 0, 2], initial_stock=10))
+    made = posed(serial.create(lead_times=[1, 0, 2], initial_stock=10))
     levels = jnp.float32([[9, 15, 26], [14, 18, 30], [14, 14, 28]])
     paths = made.evaluation_paths(40)
     together = made.benefits(Policy({"levels": levels}, order_up_to_echelon), paths)
@@ -411,7 +411,7 @@ def test_candidates_and_single_policies_earn_the_same():
 
 
 def test_a_report_adds_up_the_stages():
-    made = posed(network.create(lead_times=[1, 1, 2], initial_stock=None), horizon=20)
+    made = posed(serial.create(lead_times=[1, 1, 2], initial_stock=None), horizon=20)
     policy, paths = EchelonBaseStock().fit(made.for_fitting(), None, ignore), made.evaluation_paths(64)
     judged, flows = report.evaluate(made, policy, paths), made.simulate(policy, paths)
     assert judged.unit == "path" and judged.benefit.shape == (64,)
@@ -423,17 +423,17 @@ def test_a_report_adds_up_the_stages():
 
 
 def test_the_newsvendor_levels_are_a_choice():
-    made = posed(network.create(lead_times=[0, 1, 2], initial_stock=10))
+    made = posed(serial.create(lead_times=[0, 1, 2], initial_stock=10))
     expected = echelon.chain(made, "any").heuristic().tolist()
     assert EchelonBaseStock("newsvendor").fit(made, None, ignore).params["levels"].tolist() == expected
 
 
-CHAIN = network.create(lead_times=[1, 1, 2], initial_stock=5)
+CHAIN = serial.create(lead_times=[1, 1, 2], initial_stock=5)
 OF = "for method echelon_base_stock"
 REFUSED = [
     (dict(system=single.create(lead_time=1, backlog=True)), f"system must be serial {OF}, got 'Single'"),
     (
-        dict(system=network.create(lead_times=[1], information_delays=1)),
+        dict(system=serial.create(lead_times=[1], information_delays=1)),
         f"system.information_delays must be 0 {OF}, got (1,)",
     ),
     (
@@ -479,7 +479,7 @@ def test_orders_of_anchor_and_adjust_by_hand():
     Stage 0 has 3 and 12 - 3 = 9 on order: 6.5 + 0.5 x (20 - 3 - 0.2 x 9) = 14.1. Stage 1 has -2 and 40 on order, all of which
     counts: 10 + 1 x (20 + 2 - 40) = -8, so nothing. In the opening what is expected at the start is ordered.
     """
-    made = posed(network.create(lead_times=[1, 1], initial_stock=5), window=2)
+    made = posed(serial.create(lead_times=[1, 1], initial_stock=5), window=2)
     rule = AnchorAndAdjust(20, [0.5, 1], [0.2, 1], [0.5, 0], [6, 10], opening=3)
     policy = rule.fit(made, None, ignore)
     assert policy.window == 2 and policy.apply is anchor_and_adjust
@@ -549,7 +549,7 @@ def test_the_gradient_goes_through_the_chain():
     """Customers ask for 5, all of the chain for 6, and 3 come from outside: what the top stage orders in t reaches customers in
     t + 2 + 1 + 1, and is owed one period less in each of the periods t + 4, …, 11. What others order changes nothing.
     """
-    system = network.create(lead_times=[1, 1, 2], initial_stock=4)
+    system = serial.create(lead_times=[1, 1, 2], initial_stock=4)
     demand = jnp.full((12, 1), 5.0)
 
     def owed(orders):

@@ -1,13 +1,14 @@
-"""Networks of stocking points. So far the serial chain: stage 0 faces customers, each stage orders from the next one up.
+"""Any acyclic network of stocking points and customers, of several products, with capacities, lost sales or backlog.
 
-The order of events in a period t: 1. shipments that are due arrive, at every stage; 2. every stage observes; 3. all stages
-order at once; 4. from the top down, each stage ships what it can of the orders that have reached it and of what it owes (the
-outside supplier ships all), and a shipment can be used from period t + lead time of its destination on, at once if that is 0,
-so that it can go on down in the same period; 5. customers' demand is met at stage 0, and what is left of stock and
-debts is counted. Whatever a stage cannot ship waits until it can.
+The order of events in a period t: 1. shipments that are due arrive; 2. the policy observes; 3. it orders on every arc to a site,
+and says which share of a customer's demand each arc to the customer takes; 4. demand comes, and from the top down each site ships
+what it can of what is asked of it today and of what it owes: a shipment can be used from period t + lead time of the arc on, at
+once if that is 0, so that it can go on down in the same period; 5. what is left of stock and debts is counted.
+A site that is short shares out what it has by `allocation`; what it does not ship it owes where it has backlog, else it is
+cancelled: a customer's demand is then lost, and a site's order never was. Demand that is sent to no site is lost.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,202 +17,508 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from invbench.checks import number, require, whole
+from invbench.checks import choice, number, require, whole
+from invbench.dynamics import allocation, arcs
+from invbench.dynamics.allocation import RULES
+from invbench.dynamics.arcs import OUTSIDE, Layout, rows
 from invbench.types import Array, Flows, Observation
 
 Amount = float | list[float]
+Limit = float | list[float | None] | None
+LATTICE = 987, 610, 377  # neighbours of Fibonacci: multiples of the second modulo the first fill the circle evenly
 
 
-class StageState(NamedTuple):
-    """A chain at the start of a period, before what is due arrives. Units; the last axis, item, is the stage."""
+class NetworkState(NamedTuple):
+    """A network at the start of a period, before what is due arrives. Units; [x item] is x times product, [x, product] flat."""
 
-    on_hand: Array  # [item] net stock: below zero is what is owed to the next stage down (stage 0: to customers)
-    position: Array  # [item] net stock + all that was ordered and not received, also what the supplier owes
-    pipeline: Array  # [longest lead time, item] shipments to the stage: slot t % length is due in period t
-    mail: Array  # [longest information delay, item] orders of the stage: slot t % length reaches its supplier in period t
-    history: Array  # [window, item] ring: orders that reached the stage (stage 0: demand); slot time % window is the oldest
+    on_hand: Array  # [site item] never below zero
+    owed: Array  # [arc item] what suppliers owe; [0] where no site has backlog
+    on_the_way: Array  # [moving item] on arcs that take time
+    sent: Array  # [longest lead time, moving item] ring: slot t % length is what left in period t
+    history: Array  # [window, node item] ring: what was seen of demand, see `observe`; slot time % window is the oldest
     time: Array  # [] int32, the period's absolute number
+
+
+class Split(NamedTuple):
+    """How orders of nodes are spread over arcs; made by `Network.splits`, used by `split`."""
+
+    node: Array  # [arc item] the node item that orders
+    before: Array  # [arc item] the share of the node's arcs before this one
+    upto: Array  # [arc item] and with this one
+    to_customer: Array  # [arc item] 1 where the arc leads to a customer, else 0
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["initial_stock", "initial_pipeline", "initial_orders"],
-    meta_fields=["lead_times", "information_delays"],
+    data_fields=["share", "initial_stock", "distance", "arc_throughput", "site_throughput", "storage"],
+    meta_fields=["customers", "sites", "products", "suppliers", "destinations", "lead_times", "ranks", "backlog", "allocation"],
 )
 @dataclass(frozen=True, eq=False)
-class Serial:
-    """A chain of stages with backlog everywhere. Make one with `create`.
+class Network:
+    """Customers, sites (stocking points) and arcs. Make one with `create`. Nodes are customers first, then sites.
 
-    Demand is that of one item, [..., 1]; state, orders and flows are [..., stage], so a block of paths moves at once.
+    An item is one (node, product) pair: node * products + product. Demand is [..., customer item], the first of these; flows are
+    [..., node item]; orders are [..., arc item], arc * products + product. All take a block of paths at once.
+
+    An order is, on an arc to a site, the units asked for; on an arc to a customer, the share of the customer's demand of today
+    that goes there (shares of more than 1 in sum are scaled to 1). Below zero is zero. Where demand is whole, so are its parts,
+    and over time each arc has its share.
     """
 
-    lead_times: tuple[int, ...]  # periods that a shipment to each stage takes; stage 0 faces customers
-    information_delays: tuple[int, ...]  # periods that an order of each stage takes to reach its supplier
-    initial_stock: Array | float | None = 0.0  # [stage]; None until the problem sets it from expected demand
-    initial_pipeline: Array | float = 0.0  # [stage] units in each shipment that is on its way at the start
-    initial_orders: Array | float = 0.0  # [stage] units in each order that is in the mail at the start
-    backlog: ClassVar[bool] = True
+    customers: int
+    sites: int
+    products: int
+    suppliers: tuple[int, ...]  # of each arc: the site's number, or arcs.OUTSIDE, who never runs out
+    destinations: tuple[int, ...]  # of each arc: the node's number
+    lead_times: tuple[int, ...]  # of each arc, periods; 0 to customers
+    ranks: tuple[int, ...]  # of each arc: the lowest is served first (priority) and has the rest of whole units
+    backlog: tuple[bool, ...]  # of each site
+    allocation: str
+    share: Array  # [arc] of the orders of its destination, for `need`, `splits` and the usual stock
+    initial_stock: Array | float | None = 0.0  # [site item]; None until the problem sets it from expected demand
+    distance: Array | None = None  # [arc] length of the way
+    arc_throughput: Array | None = None  # [arc] units a period, of all products; what is above it from outside is cut at the door
+    site_throughput: Array | None = None  # [site] units a period that it can ship
+    storage: Array | None = None  # [site] units; orders are cut so that the positions of its products never exceed it in sum
     capacity: ClassVar[None] = None
 
     @property
-    def stages(self) -> int:
-        return len(self.lead_times)
+    def layout(self) -> Layout:
+        return arcs.layout(self.customers, self.sites, self.suppliers, self.destinations, self.lead_times, self.ranks)
+
+    @property
+    def nodes(self) -> int:
+        return self.customers + self.sites
+
+    @property
+    def demand_items(self) -> int:
+        """How many items a scenario must have: customer * products + product."""
+        return self.customers * self.products
+
+    @property
+    def served(self) -> np.ndarray:
+        """[node item] 1 for a customer, else 0."""
+        return np.repeat([1.0, 0.0], [self.demand_items, self.sites * self.products]).astype(np.float32)
 
     @property
     def lead_time(self) -> int:
-        """Periods from the outside supplier to customers where no stage holds stock."""
-        return sum(self.lead_times)
+        """Periods on the slowest way from outside to customers where no site holds stock."""
+        return self.layout.lead_time
 
-    def initial(self, before: Array, start: Array | int, window: int) -> StageState:
-        """The state before period `start`, after the demand `before` [>= window, ..., 1] was seen, and ordered on by each stage.
-
-        A shipment of `initial_pipeline` is due in each of the first periods up to the lead time, and likewise in the mail.
-        """
-        shape = (*before.shape[1:-1], self.stages)
-        on_hand = jnp.zeros_like(before, shape=shape) + self.initial_stock
-        pipeline = _filled(on_hand, self.lead_times, self.initial_pipeline, start)
-        mail = _filled(on_hand, self.information_delays, self.initial_orders, start)
-        seen = jnp.broadcast_to(before[before.shape[0] - window :], (window, *shape))
+    def initial(self, before: Array, start: Array | int, window: int) -> NetworkState:
+        """The state before period `start`, after the demand `before` [>= window, ..., customer item]; nothing is on the way."""
+        plan, shape = self.layout, before.shape[1:-1]
+        empty = lambda *sizes: jnp.zeros_like(before, shape=sizes)  # noqa: E731
+        on_hand = empty(*shape, self.sites * self.products) + self.initial_stock
+        owed = empty(*shape, len(self.suppliers) * self.products if any(self.backlog) else 0)
+        moving = len(plan.moving) * self.products
+        sent = empty(max(self.lead_times), *shape, moving)
+        seen = before[before.shape[0] - window :]
+        seen = jnp.concatenate([seen, self.need(seen)], -1)
         # slot s must hold the period whose number is s modulo window; seen[0] is period start - window
         history = jnp.roll(seen, start % window, axis=0) if window else seen
-        position = on_hand + pipeline.sum(0) + mail.sum(0)
-        return StageState(on_hand, position, pipeline, mail, history, jnp.asarray(start, jnp.int32))
+        return NetworkState(on_hand, owed, empty(*shape, moving), sent, history, jnp.asarray(start, jnp.int32))
 
-    def observe(self, state: StageState, delay: Array | None = None) -> Observation:
-        """What each stage sees once shipments have arrived.
+    def observe(self, state: NetworkState, delay: Array | None = None) -> Observation:
+        """What each node sees once shipments have arrived.
 
-        on_hand: net stock; position: the stage's own, so that its sum from stage 0 up to a stage is that stage's echelon position
-        (apart from orders in the mail below it); pipeline: [longest lead time - 1, ..., stage] shipments on their way, the next
-        to arrive first; ring: orders that reached the stage.
+        on_hand: [node item] what is there less what is owed to others; position: that and all that was ordered and not received,
+        also what suppliers owe; of customers both are less what is owed to them. pipeline: [longest lead time - 1, arc item]
+        shipments on their way, the next to arrive first. ring: [window, node item] of a customer, demand without what was lost;
+        of a site, what was asked of it.
         """
-        on_hand = state.on_hand + _due(state.pipeline, state.time, state.on_hand)
-        length = max(state.pipeline.shape[0], 1)
-        on_the_way = jnp.roll(state.pipeline, -(state.time % length), axis=0)[1:]
-        return Observation(on_hand, state.position, on_the_way, state.history, state.time)
+        plan = self.layout
+        on_hand, on_the_way = self._items(state.on_hand), self._items(state.on_the_way)
+        there, position = on_hand + self._landed(self._due(state)), on_hand + self._landed(on_the_way)
+        waiting = jnp.zeros_like(on_hand, shape=(*on_hand.shape[:-2], self.customers, self.products))
+        if any(self.backlog):
+            owed = self._items(state.owed)
+            debts = plan.out.sum(owed)
+            there, position = there - debts, position - debts + plan.into.sum(owed)
+            waiting = waiting - plan.serving.sum(owed)
+        return Observation(self._all(waiting, there), self._all(waiting, position), self._ahead(state), state.history, state.time)
 
-    def settle(self, state: StageState) -> StageState:
+    def settle(self, state: NetworkState) -> NetworkState:
         """The same state with what is due on hand already."""
-        arrived = _due(state.pipeline, state.time, state.on_hand)
-        pipeline = _moved(state.pipeline, state.time, jnp.zeros_like(arrived), self.lead_times)
-        return state._replace(on_hand=state.on_hand + arrived, pipeline=pipeline)
+        arrived, length = self._due(state), state.sent.shape[0]
+        if length == 0:
+            return state
+        slot = np.arange(length).reshape(-1, *(1,) * (state.sent.ndim - 1))
+        due = slot == (state.time - np.repeat(self.layout.lead_times, self.products)) % length
+        on_hand = state.on_hand + self._flat(self._landed(arrived))
+        on_the_way = state.on_the_way - self._flat(arrived)
+        return state._replace(on_hand=on_hand, on_the_way=on_the_way, sent=jnp.where(due, 0, state.sent))
 
     def order_shape(self, items: int) -> tuple[int, ...]:
-        """The shape of an order of one path: one for each stage."""
-        return (self.stages,)
+        """The shape of an order of one path: [arc item]."""
+        return (len(self.suppliers) * self.products,)
 
-    def transition(self, state: StageState, order: Array, demand: Array, delay: Array | None = None) -> tuple[StageState, Flows]:
-        """One period: the state at the start of the next one, and what happened, each [..., stage].
+    def transition(
+        self, state: NetworkState, order: Array, demand: Array, delay: Array | None = None
+    ) -> tuple[NetworkState, Flows]:
+        """One period: the state at the start of the next one, and what happened, each [..., node item].
 
-        order: [..., stage] units, below zero is zero. demand: [..., 1] units, of stage 0, as what is sold and missed.
-        `received` is what arrives at the stage, `backlog` what it owes at the end (stage 0: to customers, others: downstream),
-        `in_transit` what is on its way to it at the end. `delay` is not used.
+        order: [..., arc item]; demand: [..., customer item]. Of customers: demand, sold, missed, lost, backlog. Of sites: ordered
+        (what suppliers ship or owe of today's order), placed, received, held, in_transit (on the way to it), and `used`, 1 at
+        the first product of a site that has stock, shipments under way, debts, orders or customers. Of both: carried (units sent
+        to the node times the length of the way). `delay` is not used.
         """
-        ordered = jnp.broadcast_to(jnp.maximum(order, 0), state.on_hand.shape).astype(state.on_hand.dtype)
-        requests = _due(state.mail, state.time, ordered) + jnp.where(_zero(self.information_delays), ordered, 0)
-        asked = jnp.concatenate([jnp.broadcast_to(demand, (*ordered.shape[:-1], 1)), requests[..., :-1]], -1)
-        received, shipped, on_hand = self._ship(state, asked, requests[..., -1])
-        pipeline = _moved(state.pipeline, state.time, shipped[..., 1:], self.lead_times)
-        mail = _moved(state.mail, state.time, ordered, self.information_delays)
-        held, owed = jnp.maximum(on_hand, 0), jnp.maximum(-on_hand, 0)
-        faces, nothing = np.arange(self.stages) == 0, jnp.zeros_like(held)
-        sold, missed = (jnp.where(faces, flow, 0) for flow in (shipped[..., :-1], jnp.minimum(owed, asked)))
+        plan, demand, owing = self.layout, self._items(demand), any(self.backlog)
+        order = jnp.broadcast_to(jnp.maximum(order, 0), (*state.on_hand.shape[:-1], order.shape[-1])).astype(state.on_hand.dtype)
+        order, owed = self._items(order), self._items(state.owed) if owing else 0.0
+        arrived = self._due(state)
+        on_hand = self._items(state.on_hand) + self._landed(arrived)
+        routed, unrouted = self._route(order, demand, state.time)
+        asked = jnp.where(plan.to_customer[:, None], routed, self._admit(state, order))
+        shipped, left, at_once = self._ship(on_hand, asked + owed)
+        unmet = asked + owed - shipped
+        kept = np.append(self.backlog, False)[list(self.suppliers)][:, None]  # the last is the outside supplier
+        owed, cancelled = (jnp.where(kept, unmet, 0), jnp.where(kept, 0, unmet)) if owing else (0.0, unmet)
+        missed, lost = (plan.serving.sum(short) + unrouted for short in (jnp.minimum(unmet, asked), cancelled))
+        on_the_way = self._items(state.on_the_way) + rows(shipped, plan.moving) - arrived
+        ordered, in_transit = plan.into.sum(asked - cancelled), self._landed(on_the_way)
+        seen = self._all(demand - lost, plan.out.sum(asked))
+        nothing, none = jnp.zeros_like(demand), jnp.zeros_like(left)
+        lengths = None if self.distance is None else shipped * self.distance[:, None]
+        both, plain = self._all, jnp.zeros_like(seen)
         flows = Flows(
-            jnp.where(faces, asked, 0), ordered, (ordered > 0).astype(ordered.dtype), received, sold, missed, nothing, owed,
-            held, nothing, in_transit=pipeline.sum(0),
+            demand=both(demand, none), ordered=both(nothing, ordered), placed=both(nothing, (ordered > 0).astype(left.dtype)),
+            received=both(nothing, self._landed(arrived) + at_once), sold=both(plan.serving.sum(shipped), none),
+            missed=both(missed, none), lost=both(lost, none), backlog=both(plan.serving.sum(owed), none) if owing else plain,
+            held=both(nothing, left), expired=plain, in_transit=both(nothing, in_transit),
+            carried=None if lengths is None else both(plan.serving.sum(lengths), plan.into.sum(lengths)),
+            used=both(nothing, self._used(left + in_transit, order + owed)),
         )  # fmt: skip
-        position = state.position + ordered - asked
-        return StageState(on_hand, position, pipeline, mail, _remembered(state, asked), state.time + 1), flows
-
-    def _ship(self, state: StageState, asked: Array, from_outside: Array) -> tuple[Array, Array, Array]:
-        """Received and net stock at the end, each [..., stage], and shipped [..., stage + 1]: by each stage, and from outside.
-
-        asked: [..., stage] the orders that reached the stage in this period.
-        """
-        arrived = _due(state.pipeline, state.time, state.on_hand)
-        received, shipped, left = [], [from_outside], []  # the top stage first
-        for stage in reversed(range(self.stages)):
-            at_once = shipped[-1] if self.lead_times[stage] == 0 else 0
-            received.append(arrived[..., stage] + at_once)
-            left.append(state.on_hand[..., stage] + received[-1] - asked[..., stage])
-            shipped.append(jnp.maximum(state.on_hand[..., stage], 0) + received[-1] - jnp.maximum(left[-1], 0))
-        return tuple(jnp.stack(part[::-1], -1) for part in (received, shipped, left))
+        after = NetworkState(
+            self._flat(left), self._flat(owed) if owing else state.owed, self._flat(on_the_way), self._sent(state, shipped),
+            _remembered(state, seen), state.time + 1,
+        )  # fmt: skip
+        return after, flows
 
     def draw_delays(self, key: Array, horizon: int, n: int) -> None:
         """None: lead times are fixed."""
         return None
 
+    # what a policy may build on
 
-def _zero(lags: tuple[int, ...]) -> np.ndarray:
-    """[stage] bool: where there is nothing to wait for."""
-    return np.asarray(lags) == 0
+    def need(self, demand: Array) -> Array:
+        """[..., site item] what is asked of each site where all order what is asked of them, by the fixed shares."""
+        plan, demand = self.layout, self._items(demand)
+        passed = jnp.zeros_like(demand, shape=(*demand.shape[:-2], self.sites, self.products))
+        for _ in range(plan.depth):  # one step up each time
+            wanted = rows(jnp.concatenate([demand, passed], -2), np.asarray(self.destinations))
+            passed = plan.out.sum(wanted * jnp.asarray(self.share)[:, None])
+        return self._flat(passed)
+
+    def splits(self) -> Split:
+        """What `split` needs: the fixed shares, summed up over the arcs of each destination in their order."""
+        destinations, share = np.asarray(self.destinations), np.asarray(self.share, np.float64)
+        before = np.asarray([share[:arc][destinations[:arc] == node].sum() for arc, node in enumerate(destinations)])
+        upto = np.where(np.abs(before + share - 1) < 1e-6, 1, before + share)
+        items = destinations[:, None] * self.products + np.arange(self.products)
+        figures = (np.repeat(part, self.products) for part in (before, upto, self.layout.to_customer))
+        return Split(jnp.asarray(items.ravel(), jnp.int32), *(jnp.asarray(part, jnp.float32) for part in figures))
+
+    def split(self, orders: Array, time: Array | int = 0) -> Array:
+        """[..., arc item] the orders [..., node item] of nodes, spread by the fixed shares; see the function `split`."""
+        return split(self.splits(), orders, time)
+
+    def usual_stock(self, demand: np.ndarray) -> np.ndarray:
+        """[site item] expected demand of the longest lead time to the site and one period; as much of it as can be stored.
+
+        demand: [> longest lead time, customer item] expected in the first periods.
+        """
+        need, longest = np.asarray(self.need(jnp.asarray(demand, jnp.float32)), np.float64), np.zeros(self.sites, int)
+        to_site = ~self.layout.to_customer
+        np.maximum.at(longest, np.asarray(self.destinations)[to_site] - self.customers, np.asarray(self.lead_times)[to_site])
+        stock = (need * (np.arange(len(need))[:, None] <= np.repeat(longest, self.products))).sum(0)
+        stock = stock.reshape(self.sites, self.products)
+        if self.storage is not None:
+            stock = stock * np.minimum(1, np.asarray(self.storage) / np.maximum(stock.sum(1), 1e-9))[:, None]
+        return (np.round(stock) if self.storage is None else np.floor(stock)).astype(np.float32).ravel()
+
+    def per_site(self, rates: Any) -> np.ndarray:
+        """[node item] rates [site] where `used` has them: at the first product of each site."""
+        spread = np.zeros((self.nodes, self.products), np.float32)
+        spread[self.customers :, 0] = rates
+        return spread.ravel()
+
+    # the parts of a period; [..., x, product]
+
+    def _items(self, flat: Array) -> Array:
+        return flat.reshape(*flat.shape[:-1], flat.shape[-1] // self.products, self.products)
+
+    def _flat(self, items: Array) -> Array:
+        return items.reshape(*items.shape[:-2], items.shape[-2] * self.products)
+
+    def _all(self, customers: Array, sites: Array) -> Array:
+        return self._flat(jnp.concatenate([customers, sites], -2))
+
+    def _due(self, state: NetworkState) -> Array:
+        """[..., moving, product] what arrives at the start of the period."""
+        due, length = jnp.zeros_like(self._items(state.on_the_way)), state.sent.shape[0]
+        for lead_time in sorted(set(self.layout.lead_times.tolist())):
+            left = lax.dynamic_index_in_dim(state.sent, (state.time - lead_time) % length, 0, keepdims=False)
+            due = jnp.where(self.layout.lead_times[:, None] == lead_time, self._items(left), due)
+        return due
+
+    def _landed(self, moving: Array) -> Array:
+        """[..., site, product] sums of [..., moving, product] by destination."""
+        if moving.shape[-2]:
+            return self.layout.landing.sum(moving)
+        return jnp.zeros_like(moving, shape=(*moving.shape[:-2], self.sites, self.products))
+
+    def _ahead(self, state: NetworkState) -> Array:
+        """[longest lead time - 1, ..., arc item] what arrives in 1, 2, … periods."""
+        length, plan = state.sent.shape[0], self.layout
+        ahead = jnp.zeros_like(state.sent[1:])
+        coming = np.arange(1, max(length, 1)).reshape(-1, *(1,) * (state.sent.ndim - 1))
+        lead_times = np.repeat(plan.lead_times, self.products)
+        for lead_time in sorted(set(plan.lead_times.tolist())):
+            left = jnp.roll(state.sent, lead_time - state.time, axis=0)[1:]
+            ahead = jnp.where((lead_times == lead_time) & (coming < lead_time), left, ahead)
+        place = np.full(len(self.suppliers), len(plan.moving))
+        place[plan.moving] = np.arange(len(plan.moving))
+        ahead = self._items(ahead)
+        none = jnp.zeros_like(ahead, shape=(*ahead.shape[:-2], 1, self.products))
+        return self._flat(rows(jnp.concatenate([ahead, none], -2), place))
+
+    def _sent(self, state: NetworkState, shipped: Array) -> Array:
+        if state.sent.shape[0] == 0:
+            return state.sent
+        left = self._flat(rows(shipped, self.layout.moving))
+        return lax.dynamic_update_index_in_dim(state.sent, left, state.time % state.sent.shape[0], 0)
+
+    def _route(self, share: Array, demand: Array, time: Array) -> tuple[Array, Array]:
+        """Today's demand by arc [..., arc, product], and what of it is sent nowhere [..., customer, product]."""
+        parts, over = [], []
+        for table in self.layout.serving.tables:
+            wanted = rows(demand, table.nodes)[..., None, :]
+            upto = jnp.cumsum(table.lay(share), axis=-2)
+            upto = upto / jnp.maximum(upto[..., -1:, :], 1)
+            items = table.nodes[:, None, None] * self.products + np.arange(self.products)
+            upto = _steps(jnp.where(upto >= 1 - 1e-6, 1, upto), wanted, time, items)
+            over.append(wanted[..., 0, :] - upto[..., -1, :])
+            parts.append(upto - jnp.concatenate([jnp.zeros_like(upto[..., :1, :]), upto[..., :-1, :]], -2))
+        return self.layout.serving.by_arc(parts), self.layout.serving.by_node(over)
+
+    def _admit(self, state: NetworkState, order: Array) -> Array:
+        """[..., arc, product] orders as the doors let them in: storage of the site, throughput of an arc from outside."""
+        if self.arc_throughput is not None:
+            from_outside = np.asarray(self.suppliers)[:, None] == arcs.OUTSIDE
+            order = jnp.where(from_outside, self._through(order), order)
+        if self.storage is None:
+            return order
+        position = self._items(self.observe(state).position)[..., self.customers :, :]
+        room = jnp.maximum(self.storage - jnp.maximum(position, 0).sum(-1), 0)
+        parts = []
+        for table in self.layout.into.tables:
+            asked = table.lay(order)
+            free = allocation.allocate("proportional", asked, rows(jnp.maximum(-position, 0), table.nodes))  # it takes no room
+            limit = rows(room[..., None], table.nodes)
+            parts.append(free + _shared("proportional", asked - free, limit))
+        return self.layout.into.by_arc(parts)
+
+    def _through(self, wanted: Array) -> Array:
+        """[..., arc, product] what the arcs can carry of it."""
+        if self.arc_throughput is None:
+            return wanted
+        return allocation.allocate("proportional", wanted[..., None], jnp.asarray(self.arc_throughput)[:, None])[..., 0]
+
+    def _ship(self, on_hand: Array, wanted: Array) -> tuple[Array, Array, Array]:
+        """Shipped [..., arc, product], what is left and what was received at once [..., site, product]; from the top down."""
+        plan, passing = self.layout, self._through(wanted)
+        sent, left, received = [rows(passing, plan.outside)], [], []
+        for table, instant in zip(plan.out.tables, plan.instant):
+            at_once = jnp.zeros_like(on_hand[..., : len(table.nodes), :])
+            at_once = at_once if instant is None else instant.lay(jnp.concatenate(sent, -2)).sum(-2)
+            available = rows(on_hand, table.nodes) + at_once
+            given = allocation.allocate(self.allocation, table.lay(passing), available)
+            if self.site_throughput is not None:
+                limit = rows(jnp.asarray(self.site_throughput)[:, None], table.nodes)
+                given = _shared(self.allocation, given, limit)
+            left.append(jnp.maximum(available - given.sum(-2), 0))  # rounding of parts of units apart, never below 0
+            received.append(at_once)
+            sent.append(given.reshape(*given.shape[:-3], -1, self.products))
+        return rows(jnp.concatenate(sent, -2), plan.cells), plan.out.by_node(left), plan.out.by_node(received)
+
+    def _used(self, stock: Array, engaged: Array) -> Array:
+        """[..., site, product] 1 at the first product of a site with stock [..., site, product], or an arc that is engaged."""
+        active = (stock + self.layout.out.sum(engaged) + self.layout.into.sum(engaged)).sum(-1, keepdims=True) > 0
+        return (active & (np.arange(self.products) == 0)).astype(stock.dtype)
 
 
-def _ahead(ring: Array, time: Array | int) -> Array:
-    """[length, ..., 1] in how many periods each slot of a ring is due."""
-    length = ring.shape[0]
-    return jnp.expand_dims((jnp.arange(length) - time) % max(length, 1), range(1, ring.ndim))
+def split(parts: Split, orders: Array, time: Array | int = 0) -> Array:
+    """[..., arc item] for orders [..., node item]: on arcs to sites their share of the units, on arcs to customers the share.
 
-
-def _filled(like: Array, lags: tuple[int, ...], amount: Array | float, start: Array | int) -> Array:
-    """A ring [longest lag, ..., stage] with `amount` [stage] in every slot that a stage of this lag has."""
-    ring = jnp.zeros_like(like, shape=(max(lags), *like.shape))
-    return jnp.where(_ahead(ring, start) < np.asarray(lags), amount, ring)
-
-
-def _due(ring: Array, time: Array, like: Array) -> Array:
-    """[..., stage] what is due now; nothing where the ring has no slots."""
-    length = ring.shape[0]
-    return lax.dynamic_index_in_dim(ring, time % length, 0, keepdims=False) if length else jnp.zeros_like(like)
-
-
-def _moved(ring: Array, time: Array, sent: Array, lags: tuple[int, ...]) -> Array:
-    """The ring without what is due now, and with `sent` [..., stage] in the slot that is due after the stage's lag.
-
-    A stage with the longest lag reuses the slot that is due now; for any other that slot stays empty until its turn comes.
+    Whole orders are split into whole units, and over time each arc has its share.
     """
-    if ring.shape[0] == 0:
-        return ring
-    ahead, length = _ahead(ring, time), ring.shape[0]
-    lags = np.asarray(lags)
-    put = (ahead == lags % length) & (lags > 0)
-    return jnp.where(put, sent, jnp.where(ahead == 0, 0, ring))
+    units = jnp.take(orders, parts.node, axis=-1)
+    upto, before = (_steps(shares, units, time, parts.node) for shares in (parts.upto, parts.before))
+    return jnp.where(parts.to_customer > 0, parts.upto - parts.before, upto - before)
 
 
-def _remembered(state: StageState, asked: Array) -> Array:
+def _steps(share: Array, units: Array, time: Array | int, items: Array | np.ndarray) -> Array:
+    """share x units; whole where the units are, and then so that it is right on average over time (a lattice of rank 1)."""
+    length, step, shift = LATTICE
+    offset = ((time % length * step + items % length * shift) % length + 0.5) / length
+    exact = share * units
+    whole = jnp.minimum(jnp.floor(exact + offset), units)
+    return exact + lax.stop_gradient(jnp.where(units == jnp.floor(units), whole - exact, 0))
+
+
+def _shared(rule: str, asked: Array, available: Array) -> Array:
+    """Rows of arcs and products [..., row, column, product] that share one amount [..., row, 1]."""
+    flat = asked.reshape(*asked.shape[:-2], -1, 1)
+    return allocation.allocate(rule, flat, available).reshape(asked.shape)
+
+
+def _remembered(state: NetworkState, seen: Array) -> Array:
     window = state.history.shape[0]
-    return lax.dynamic_update_index_in_dim(state.history, asked, state.time % window, 0) if window else state.history
+    if window == 0:
+        return state.history
+    seen = jnp.broadcast_to(seen, state.history.shape[1:])
+    return lax.dynamic_update_index_in_dim(state.history, seen, state.time % window, 0)
 
 
 def create(
     *,
-    lead_times: list[int],
-    information_delays: int | list[int] = 0,
+    customers: int | list[str],
+    sites: int | list[str],
+    suppliers: list[int | str],
+    destinations: list[int | str],
+    lead_times: int | list[int],
+    products: int = 1,
+    shares: list[float] | None = None,
+    ranks: list[int] | None = None,
+    backlog: bool | list[bool] = False,
+    allocation: str = "proportional",
     initial_stock: Amount | None = 0.0,
-    initial_pipeline: Amount = 0.0,
-    initial_orders: Amount = 0.0,
-) -> Serial:
-    """A checked chain. Periods and units as in `Serial`; a single figure is that of every stage.
+    distances: Amount | None = None,
+    arc_throughput: Limit = None,
+    site_throughput: Limit = None,
+    storage: Limit = None,
+) -> Network:
+    """A checked network. Units and periods as in `Network`; one figure is that of all.
 
-    Raises ValueError in one sentence that names the config field.
+    customers, sites: how many, or their names. suppliers, destinations: of each arc, a name or a number: a supplier is
+    "outside" or a site (from 0), a destination a customer or a site (a node: customers from 0, then sites). lead_times: of each
+    arc; or one for all arcs to sites. shares: of each arc, of the orders of its destination; None: alike. ranks: None: the order
+    of the arcs. Limits: one figure or a list; None, there or in the list: no limit. Raises ValueError in one sentence.
     """
-    is_list = isinstance(lead_times, list | tuple) and len(lead_times) > 0
-    require(is_list, "system.lead_times", "a list with the lead time of each stage", lead_times)
-    leads = tuple(whole(f"system.lead_times[{stage}]", lead) for stage, lead in enumerate(lead_times))
-    delays = [whole(field, delay) for field, delay in _each("information_delays", information_delays, len(leads))]
-    stock = None if initial_stock is None else _amounts("initial_stock", initial_stock, len(leads))
-    pipeline, orders = (
-        _amounts(*given, len(leads)) for given in (("initial_pipeline", initial_pipeline), ("initial_orders", initial_orders))
-    )
-    return Serial(leads, tuple(delays), stock, pipeline, orders)
+    names = tuple(_names(field, given) for field, given in (("customers", customers), ("sites", sites)))
+    known = names[0] + names[1]
+    require(len(set(known)) == len(known), "system.sites", "names that no customer and no other site has", list(known))
+    products, count = whole("system.products", products, low=1), len(suppliers)
+    require(len(destinations) == count > 0, "system.destinations", f"one for each of {count} arcs, at least one", len(destinations))
+    above = [_number("suppliers", arc, one, names[1], names[1] + ("outside",)) for arc, one in enumerate(suppliers)]
+    below = [_number("destinations", arc, one, known, known) for arc, one in enumerate(destinations)]
+    leads = _lead_times(lead_times, below, len(names[0]))
+    share = _checked_shares(shares, below, known)
+    order = range(count) if ranks is None else _list("ranks", ranks, count, whole)
+    waits = _list("backlog", backlog, len(names[1]), _flag)
+    limits = {
+        "arc_throughput": _limits("arc_throughput", arc_throughput, count),
+        "site_throughput": _limits("site_throughput", site_throughput, len(names[1])),
+        "storage": _limits("storage", storage, len(names[1])),
+    }
+    made = Network(
+        len(names[0]), len(names[1]), products, tuple(above), tuple(below), leads, tuple(order), tuple(waits),
+        choice("system.allocation", allocation, tuple(RULES)), share, **limits,
+        distance=None if distances is None else _figures("distances", distances, count),
+    )  # fmt: skip
+    _require_connected(made, known)
+    stock = None if initial_stock is None else _stock(initial_stock, made)
+    return replace(made, initial_stock=stock)
 
 
-def _amounts(name: str, given: Amount, stages: int) -> np.ndarray:
-    return np.asarray([number(field, amount, low=0) for field, amount in _each(name, given, stages)], np.float32)
+def _names(field: str, given: int | list[str]) -> tuple[str, ...]:
+    """Names; numbered ones where there is a count."""
+    if isinstance(given, list | tuple):
+        require(len(given) > 0 and all(isinstance(name, str) for name in given), f"system.{field}", "names", given)
+        require("outside" not in given, f"system.{field}", "names other than outside, who is the supplier of all", given)
+        return tuple(given)
+    return tuple(f"{field[:-1]} {number}" for number in range(whole(f"system.{field}", given, low=1)))
 
 
-def _each(name: str, given: Any, stages: int) -> list[tuple[str, Any]]:
-    """Field and value for each stage."""
+def _number(field: str, arc: int, given: Any, known: tuple[str, ...], options: tuple[str, ...]) -> int:
+    """The number of a node that is given by number or name; `OUTSIDE` too where it is an option."""
+    lowest = OUTSIDE if "outside" in options else 0
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        require(lowest <= given < len(known), f"system.{field}[{arc}]", f"from {lowest} to {len(known) - 1}", given)
+        return int(given)
+    choice(f"system.{field}[{arc}]", given, options)
+    return OUTSIDE if given == "outside" else known.index(given)
+
+
+def _lead_times(given: int | list[int], below: list[int], customers: int) -> tuple[int, ...]:
     if not isinstance(given, list | tuple):
-        return [(f"system.{name}", given)] * stages
-    require(len(given) == stages, f"system.{name}", f"one figure, or one for each of {stages} stages", given)
-    return [(f"system.{name}[{stage}]", value) for stage, value in enumerate(given)]
+        alike = whole("system.lead_times", given)
+        return tuple(alike if node >= customers else 0 for node in below)
+    leads = tuple(_list("lead_times", given, len(below), whole))
+    late = [arc for arc, (lead, node) in enumerate(zip(leads, below)) if lead and node < customers]
+    require(not late, f"system.lead_times[{late[0] if late else 0}]", "0, as on every arc to a customer", [leads[a] for a in late])
+    return leads
+
+
+def _checked_shares(given: list[float] | None, below: list[int], known: tuple[str, ...]) -> np.ndarray:
+    """[arc] float32; those of each destination sum to 1."""
+    sums = np.bincount(below, minlength=len(known))
+    alone = [known[node] for node in np.flatnonzero(sums == 0)]
+    require(not alone, "system.destinations", "a list with every customer and site", f"none of {', '.join(alone)}")
+    if given is None:
+        return (1 / sums[below]).astype(np.float32)
+    share = np.asarray(_list("shares", given, len(below), partial(number, low=0, high=1)))
+    sums = np.bincount(below, share, len(known))
+    odd = np.flatnonzero(np.abs(sums - 1) > 1e-4)
+    require(not odd.size, "system.shares", "1 in sum for every destination", f"{known[odd[0]]}: {sums[odd[0]]:g}" if odd.size else 1)
+    return (share / sums[below]).astype(np.float32)
+
+
+def _require_connected(made: Network, known: tuple[str, ...]) -> None:
+    """Every node is reached from outside, and none from itself."""
+    above, below = np.asarray(made.suppliers), np.asarray(made.destinations)
+    made.layout  # raises where sites supply each other in a circle
+    reached = np.zeros(made.nodes, bool)
+    for _ in range(made.nodes):
+        reached[below[(above == OUTSIDE) | reached[made.customers :][above]]] = True
+    lost = [known[node] for node in np.flatnonzero(~reached)]
+    require(not lost, "system.suppliers", "a way from outside to every customer and site", f"none to {', '.join(lost)}")
+    direct = [arc for arc in range(len(above)) if above[arc] == OUTSIDE and below[arc] < made.customers]
+    require(not direct, f"system.suppliers[{direct[0] if direct else 0}]", "a site where a customer is served", "outside")
+
+
+def _list(field: str, given: Any, size: int, check: Any) -> list[Any]:
+    """Checked values, one for each; a single one is that of all."""
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if not isinstance(given, list | tuple):
+        return [check(f"system.{field}", given)] * size
+    require(len(given) == size, f"system.{field}", f"one figure, or one for each of {size}", given)
+    return [check(f"system.{field}[{place}]", value) for place, value in enumerate(given)]
+
+
+def _figures(field: str, given: Amount, size: int) -> np.ndarray:
+    return np.asarray(_list(field, given, size, partial(number, low=0)), np.float32)
+
+
+def _limits(field: str, given: Limit, size: int) -> np.ndarray | None:
+    """[size] float32, infinite where there is no limit; None where there is none at all."""
+    limit = lambda name, value: np.inf if value is None or value == np.inf else number(name, value, low=0)  # noqa: E731
+    limits = np.asarray(_list(field, given, size, limit), np.float32)
+    return None if np.isinf(limits).all() else limits
+
+
+def _flag(field: str, given: Any) -> bool:
+    require(isinstance(given, bool), field, "true or false", given)
+    return given
+
+
+def _stock(given: Amount, made: Network) -> np.ndarray:
+    """[site item] units; a list has one for each site, or one for each product of each site."""
+    size = made.sites * made.products
+    spread = made.products if np.size(given) == made.sites else 1
+    stock = _figures("initial_stock", np.repeat(given, spread) if np.size(given) > 1 else given, size)
+    full = made.storage is None or (stock.reshape(made.sites, -1).sum(1) <= made.storage).all()
+    require(full, "system.initial_stock", "at most system.storage at every site, over its products", given)
+    return stock

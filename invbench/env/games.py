@@ -8,7 +8,7 @@ import numpy as np
 
 from invbench.checks import number, require
 from invbench.costs import CostModel
-from invbench.dynamics import dual_source, network, perishable, single
+from invbench.dynamics import dual_source, perishable, serial, single
 from invbench.env.inventory import Inventory
 from invbench.scenarios import gamma, poisson, uniform_discrete
 
@@ -60,7 +60,7 @@ def chain(*, mean: float = 5.0, lead_times: tuple[int, ...] = (1, 1, 2), **setti
     mean: units per period; lead_times: periods, of stage 0 (customers) first. settings: as in `Inventory`; by default horizon
     100, and continuous orders up to 4 mean at each stage.
     """
-    system = network.create(lead_times=lead_times, initial_stock=[mean * (lead_time + 1) for lead_time in lead_times])
+    system = serial.create(lead_times=lead_times, initial_stock=[mean * (lead_time + 1) for lead_time in lead_times])
     require(system.stages == 3, "system.lead_times", "three figures, or else make an Inventory", lead_times)
     holding, shortage, in_transit = (np.asarray(rates, np.float32) for rates in ((7, 4, 2), (37.12, 0, 0), (4, 2, 0)))
     rates = dict(price=0.0, purchase=0.0, holding=holding, shortage=shortage, fixed_order=0.0, salvage=0.0)

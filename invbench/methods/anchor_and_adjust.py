@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import number, require, whole
-from invbench.dynamics.network import Serial
+from invbench.dynamics.serial import Serial
 from invbench.problem import Problem
 from invbench.types import Array, Observation, Policy, weighted_history
 

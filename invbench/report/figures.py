@@ -11,7 +11,11 @@ WIDTH, PERIODS = 380, 60  # of every figure, in pixels: what a phone has room fo
 INK, FAINT, ALARM = "#1f2328", "#636c76", "#c0362c"
 # Okabe and Ito's colours without yellow and black, then Tol's muted ones: told apart by the colour-blind too
 PALETTE = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #882255 #332288 #999933 #44AA99 #AA4499 #661100".split()
-PANELS = ({"holding": "#5b8db8", "shortage": "#c8553d", "ordering": "#e3b04b"}, {"purchase": "#b4bac2", "method": "#7a6a9b"})
+PANELS = (
+    {"holding": "#5b8db8", "shortage": "#c8553d", "ordering": "#e3b04b"},
+    {"purchase": "#b4bac2", "method": "#7a6a9b", "transport": "#6f9e6e", "sites": "#8c6d4f"},
+)
+NETWORK = ("transport", "sites")  # shown where there are any
 METHOD_COSTS = ("implementation", "training", "inference", "maintenance")
 STYLE = {
     "font.size": 11.5, "xtick.labelsize": 11.5, "ytick.labelsize": 11.5, "legend.fontsize": 11.5, "legend.frameon": False,
@@ -203,7 +207,9 @@ def costs(figure, scenario: ScenarioResults, palette: dict[str, str]) -> None:
     """What each method spends: what an ordering policy moves at the left, purchase and the method itself at the right."""
     results = [result for result in scenario.done if result.components]
     parts = [r.components | {"method": sum(r.components.get(name, 0.0) for name in METHOD_COSTS)} for r in results]
-    panels = [names for names in PANELS if any(part.get(name, 0) > 0 for part in parts for name in names)]
+    spent = {name for part in parts for name, money in part.items() if money > 0}
+    shown = [{name: colour for name, colour in names.items() if name in spent or name not in NETWORK} for names in PANELS]
+    panels = [names for names in shown if spent & names.keys()]
     for place, names in enumerate(panels):
         axes = _row_axes(figure, results, scenario.baseline, place * 0.62, 0.52 if place < len(panels) - 1 else 1)
         ends = np.cumsum([[part.get(name, 0.0) for part in parts] for name in names], axis=0)

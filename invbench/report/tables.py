@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 SIGNIFICANT = 0.05  # level for the Holm-corrected p
-OPERATIONS = ("holding", "shortage", "ordering", "purchase")  # cost components of operations
+OPERATIONS = ("holding", "shortage", "ordering", "purchase", "transport", "sites")  # cost components of operations
 SUMMARY = "Difference to the baseline in % of its operating cost, above zero is better; * = p < 0.05 after Holm's correction."
 MARKDOWN = ("net_benefit", "difference", "p_holm", "std", "cvar", "fill_rate", "gap_to_clairvoyant", "average_cost")
 TERMINAL = ("net_benefit", "difference", "p_holm", "fill_rate", "gap_to_clairvoyant", "cvar", "std")  # as many as fit
