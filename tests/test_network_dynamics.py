@@ -50,7 +50,7 @@ def test_whole_units_are_handed_out_as_in_loops(rule):
     for arcs, most in product((2, 3, 5), (2, 9, 4000)):
         asked = generator.integers(0, most + 1, (200, arcs))
         available = generator.integers(0, (arcs * most) // 2 + 2, 200)
-        given = allocate(rule, jnp.float32(asked)[..., None], jnp.float32(available)[:, None])[..., 0]
+        given = allocate(rule, jnp.float32(asked.T), jnp.float32(available)).T
         np.testing.assert_array_equal(given, [handed_out(rule, *case) for case in zip(asked, available)])
 
 
@@ -58,7 +58,7 @@ def test_whole_units_are_handed_out_as_in_loops(rule):
 def test_parts_of_units_use_up_what_there_is_and_the_rule_holds(rule):
     generator = np.random.default_rng(1)
     asked, available = generator.gamma(1, 5, (400, 4)), generator.gamma(2, 6, 400)
-    given = np.asarray(allocate(rule, jnp.float32(asked)[..., None], jnp.float32(available)[:, None])[..., 0], float)
+    given = np.asarray(allocate(rule, jnp.float32(asked.T), jnp.float32(available)).T, float)
     assert (given >= 0).all() and (given <= asked + 1e-5).all()
     np.testing.assert_allclose(given.sum(1), np.minimum(available, asked.sum(1)), rtol=1e-5)
     short = asked - given
@@ -73,7 +73,7 @@ def test_parts_of_units_use_up_what_there_is_and_the_rule_holds(rule):
 def test_an_enumeration_finds_no_smaller_largest_shortfall():
     generator = np.random.default_rng(2)
     for asked, available in zip(generator.integers(0, 5, (40, 3)), generator.integers(0, 9, 40)):
-        given = np.asarray(allocate("min_max", jnp.float32(asked)[:, None], jnp.float32([available]))[:, 0])
+        given = np.asarray(allocate("min_max", jnp.float32(asked), jnp.float32(available)))
         every = [one for one in product(*(range(units + 1) for units in asked)) if sum(one) == min(available, asked.sum())]
         assert (asked - given).max() == min(max(asked - np.asarray(one)) for one in every)
 
@@ -218,7 +218,7 @@ class Queues:
             received[site] += units
 
 
-@pytest.mark.parametrize("seed, rule", enumerate([*RULES] * 2))
+@pytest.mark.parametrize("seed, rule", list(enumerate([*RULES] * 2)))
 def test_random_networks_move_as_queues_and_lose_no_unit(seed, rule):
     system = random_network(seed, allocation=rule)
     orders, demand = random_orders(system, 25, seed)

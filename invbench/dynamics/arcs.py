@@ -1,7 +1,7 @@
 """The arcs of a network by the nodes that they belong to: sums over them without a loop, a scatter or a dense matrix.
 
-A sum over the arcs of each node is a gather into a table [node, arc] with as many columns as a node has arcs, and a sum of its
-columns. Nodes with about as many arcs (within a power of two) share a table, so that one hub does not make it wide for all.
+A sum over the arcs of each node is a gather into a table with a row for each node and as many columns as a node has arcs, and a
+sum of its columns. Amounts in a table lie column by column, so that nodes are side by side. Nodes with about as many arcs (within a power of two) share a table, so that one hub does not make it wide for all.
 """
 
 from functools import lru_cache
@@ -23,10 +23,18 @@ class Table(NamedTuple):
     real: np.ndarray  # [row, column] bool
 
     def lay(self, amounts: Array) -> Array:
-        """[..., row, column, product] of amounts [..., arc, product]; nothing where no arc is."""
-        laid = rows(amounts, self.arcs.ravel())
-        laid = laid.reshape(*laid.shape[:-2], *self.arcs.shape, laid.shape[-1])
-        return laid if self.real.all() else jnp.where(self.real[..., None], laid, 0)
+        """[column, ..., row, product] of amounts [..., arc, product]; nothing where no arc is."""
+        if _adjoin(self.arcs.ravel()):
+            laid = rows(amounts, self.arcs.ravel())
+            laid = jnp.moveaxis(laid.reshape(*laid.shape[:-2], *self.arcs.shape, laid.shape[-1]), -2, 0)
+        else:
+            laid = rows(amounts, self.arcs.T.ravel())
+            laid = jnp.moveaxis(laid.reshape(*laid.shape[:-2], *self.arcs.T.shape, laid.shape[-1]), -3, 0)
+        return laid if self.real.all() else jnp.where(self._real(laid.ndim), laid, 0)
+
+    def _real(self, dimensions: int) -> np.ndarray:
+        columns, nodes = self.real.T.shape
+        return self.real.T.reshape(columns, *(1,) * (dimensions - 3), nodes, 1)
 
 
 class Fan(NamedTuple):
@@ -34,28 +42,37 @@ class Fan(NamedTuple):
 
     tables: tuple[Table, ...]
     rows: np.ndarray  # [node] its row where the tables lie one below the other
-    cells: np.ndarray  # [arc] its cell in them, read row by row; 0 for an arc of no node
+    cells: np.ndarray  # [arc] its cell in them, read column by column; 0 for an arc of no node
 
     def sum(self, amounts: Array) -> Array:
         """[..., node, product] sums over the arcs of each node, of amounts [..., arc, product]."""
-        return self.by_node([table.lay(amounts).sum(-2) for table in self.tables])
+        return self.by_node([table.lay(amounts).sum(0) for table in self.tables])
 
     def by_node(self, parts: list[Array]) -> Array:
         """[..., node, product] of one [..., row, product] for each table."""
         return rows(jnp.concatenate(parts, axis=-2), self.rows)
 
     def by_arc(self, parts: list[Array]) -> Array:
-        """[..., arc, product] of one [..., row, column, product] for each table."""
-        flat = [part.reshape(*part.shape[:-3], -1, part.shape[-1]) for part in parts]
-        return rows(jnp.concatenate(flat, axis=-2), self.cells)
+        """[..., arc, product] of one [column, ..., row, product] for each table."""
+        return rows(jnp.concatenate([flat(part) for part in parts], axis=-2), self.cells)
+
+
+def flat(laid: Array) -> Array:
+    """[..., cell, product] of what lies in a table [column, ..., row, product]."""
+    laid = jnp.moveaxis(laid, 0, -3)
+    return laid.reshape(*laid.shape[:-3], laid.shape[-3] * laid.shape[-2], laid.shape[-1])
+
+
+def _adjoin(index: np.ndarray) -> bool:
+    return np.array_equal(index, np.arange(index[0], index[0] + len(index)))
 
 
 def rows(amounts: Array, index: np.ndarray) -> Array:
     """[..., row, product] the rows of amounts [..., any, product] that `index` names; a slice where they lie side by side."""
-    first, size = (int(index[0]), len(index)) if len(index) else (0, 0)
-    if np.array_equal(index, np.arange(first, first + size)):
-        return amounts if size == amounts.shape[-2] else amounts[..., first : first + size, :]
-    return jnp.take(amounts, index, axis=-2)
+    if len(index) == 0 or _adjoin(index):
+        first = int(index[0]) if len(index) else 0
+        return amounts if len(index) == amounts.shape[-2] else amounts[..., first : first + len(index), :]
+    return jnp.asarray(amounts).at[..., index.astype(np.int32), :].get(mode="promise_in_bounds")
 
 
 def fan(owner: np.ndarray, nodes: int, rank: np.ndarray, level: np.ndarray | None = None) -> Fan:
@@ -70,7 +87,7 @@ def fan(owner: np.ndarray, nodes: int, rank: np.ndarray, level: np.ndarray | Non
     place, cells, first = np.zeros(nodes, int), np.zeros(len(owner), int), 0
     place[np.concatenate([table.nodes for table in tables])] = np.arange(nodes)
     for table in tables:
-        cells[table.arcs[table.real]] = first + np.flatnonzero(table.real)
+        cells[table.arcs.T[table.real.T]] = first + np.flatnonzero(table.real.T)
         first += table.arcs.size
     return Fan(tables, place, cells)
 

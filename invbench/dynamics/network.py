@@ -25,7 +25,7 @@ from invbench.types import Array, Flows, Observation
 
 Amount = float | list[float]
 Limit = float | list[float | None] | None
-LATTICE = 987, 610, 377  # neighbours of Fibonacci: multiples of the second modulo the first fill the circle evenly
+LATTICE = 987, 610, 377  # Fibonacci numbers: multiples of the second or third modulo the first fill the circle evenly
 
 
 class NetworkState(NamedTuple):
@@ -46,6 +46,7 @@ class Split(NamedTuple):
     before: Array  # [arc item] the share of the node's arcs before this one
     upto: Array  # [arc item] and with this one
     to_customer: Array  # [arc item] 1 where the arc leads to a customer, else 0
+    shift: Array  # [arc item] so that not all have their extra units at the same time
 
 
 @partial(
@@ -216,7 +217,7 @@ class Network:
         before = np.asarray([share[:arc][destinations[:arc] == node].sum() for arc, node in enumerate(destinations)])
         upto = np.where(np.abs(before + share - 1) < 1e-6, 1, before + share)
         items = destinations[:, None] * self.products + np.arange(self.products)
-        figures = (np.repeat(part, self.products) for part in (before, upto, self.layout.to_customer))
+        figures = [np.repeat(part, self.products) for part in (before, upto, self.layout.to_customer)] + [_shift(items.ravel())]
         return Split(jnp.asarray(items.ravel(), jnp.int32), *(jnp.asarray(part, jnp.float32) for part in figures))
 
     def split(self, orders: Array, time: Array | int = 0) -> Array:
@@ -293,13 +294,12 @@ class Network:
         """Today's demand by arc [..., arc, product], and what of it is sent nowhere [..., customer, product]."""
         parts, over = [], []
         for table in self.layout.serving.tables:
-            wanted = rows(demand, table.nodes)[..., None, :]
-            upto = jnp.cumsum(table.lay(share), axis=-2)
-            upto = upto / jnp.maximum(upto[..., -1:, :], 1)
-            items = table.nodes[:, None, None] * self.products + np.arange(self.products)
-            upto = _steps(jnp.where(upto >= 1 - 1e-6, 1, upto), wanted, time, items)
-            over.append(wanted[..., 0, :] - upto[..., -1, :])
-            parts.append(upto - jnp.concatenate([jnp.zeros_like(upto[..., :1, :]), upto[..., :-1, :]], -2))
+            wanted, upto = rows(demand, table.nodes), allocation.running(table.lay(share))
+            upto = upto / jnp.maximum(upto[-1], 1)
+            items = table.nodes[:, None] * self.products + np.arange(self.products)
+            upto = _steps(jnp.where(upto >= 1 - 1e-6, 1, upto), wanted, time, _shift(items))
+            over.append(wanted - upto[-1])
+            parts.append(upto - jnp.concatenate([jnp.zeros_like(upto[:1]), upto[:-1]]))
         return self.layout.serving.by_arc(parts), self.layout.serving.by_node(over)
 
     def _admit(self, state: NetworkState, order: Array) -> Array:
@@ -315,7 +315,7 @@ class Network:
         for table in self.layout.into.tables:
             asked = table.lay(order)
             free = allocation.allocate("proportional", asked, rows(jnp.maximum(-position, 0), table.nodes))  # it takes no room
-            limit = rows(room[..., None], table.nodes)
+            limit = room[..., table.nodes]
             parts.append(free + _shared("proportional", asked - free, limit))
         return self.layout.into.by_arc(parts)
 
@@ -323,7 +323,7 @@ class Network:
         """[..., arc, product] what the arcs can carry of it."""
         if self.arc_throughput is None:
             return wanted
-        return allocation.allocate("proportional", wanted[..., None], jnp.asarray(self.arc_throughput)[:, None])[..., 0]
+        return jnp.moveaxis(allocation.allocate("proportional", jnp.moveaxis(wanted, -1, 0), jnp.asarray(self.arc_throughput)), 0, -1)
 
     def _ship(self, on_hand: Array, wanted: Array) -> tuple[Array, Array, Array]:
         """Shipped [..., arc, product], what is left and what was received at once [..., site, product]; from the top down."""
@@ -331,15 +331,15 @@ class Network:
         sent, left, received = [rows(passing, plan.outside)], [], []
         for table, instant in zip(plan.out.tables, plan.instant):
             at_once = jnp.zeros_like(on_hand[..., : len(table.nodes), :])
-            at_once = at_once if instant is None else instant.lay(jnp.concatenate(sent, -2)).sum(-2)
+            at_once = at_once if instant is None else instant.lay(jnp.concatenate(sent, -2)).sum(0)
             available = rows(on_hand, table.nodes) + at_once
             given = allocation.allocate(self.allocation, table.lay(passing), available)
             if self.site_throughput is not None:
-                limit = rows(jnp.asarray(self.site_throughput)[:, None], table.nodes)
+                limit = jnp.asarray(self.site_throughput)[table.nodes]
                 given = _shared(self.allocation, given, limit)
-            left.append(jnp.maximum(available - given.sum(-2), 0))  # rounding of parts of units apart, never below 0
+            left.append(jnp.maximum(available - given.sum(0), 0))  # rounding of parts of units apart, never below 0
             received.append(at_once)
-            sent.append(given.reshape(*given.shape[:-3], -1, self.products))
+            sent.append(arcs.flat(given))
         return rows(jnp.concatenate(sent, -2), plan.cells), plan.out.by_node(left), plan.out.by_node(received)
 
     def _used(self, stock: Array, engaged: Array) -> Array:
@@ -353,24 +353,32 @@ def split(parts: Split, orders: Array, time: Array | int = 0) -> Array:
 
     Whole orders are split into whole units, and over time each arc has its share.
     """
-    units = jnp.take(orders, parts.node, axis=-1)
-    upto, before = (_steps(shares, units, time, parts.node) for shares in (parts.upto, parts.before))
+    units = orders.at[..., parts.node].get(mode="promise_in_bounds")
+    upto, before = (_steps(shares, units, time, parts.shift) for shares in (parts.upto, parts.before))
     return jnp.where(parts.to_customer > 0, parts.upto - parts.before, upto - before)
 
 
-def _steps(share: Array, units: Array, time: Array | int, items: Array | np.ndarray) -> Array:
+def _shift(items: np.ndarray) -> np.ndarray:
+    """In [0, 1), spread evenly over the items."""
+    length, _, step = LATTICE
+    return (items * step % length / length).astype(np.float32)
+
+
+def _steps(share: Array, units: Array, time: Array | int, shift: Array | np.ndarray) -> Array:
     """share x units; whole where the units are, and then so that it is right on average over time (a lattice of rank 1)."""
-    length, step, shift = LATTICE
-    offset = ((time % length * step + items % length * shift) % length + 0.5) / length
+    length, step, _ = LATTICE
+    offset = ((time % length) * step % length + 0.5) / length + shift
+    offset = offset - (offset >= 1)
     exact = share * units
     whole = jnp.minimum(jnp.floor(exact + offset), units)
     return exact + lax.stop_gradient(jnp.where(units == jnp.floor(units), whole - exact, 0))
 
 
 def _shared(rule: str, asked: Array, available: Array) -> Array:
-    """Rows of arcs and products [..., row, column, product] that share one amount [..., row, 1]."""
-    flat = asked.reshape(*asked.shape[:-2], -1, 1)
-    return allocation.allocate(rule, flat, available).reshape(asked.shape)
+    """Arcs and products [column, ..., row, product] that share one amount [..., row]."""
+    by_row = jnp.moveaxis(asked, -1, 1)
+    together = by_row.reshape(asked.shape[0] * asked.shape[-1], *asked.shape[1:-1])
+    return jnp.moveaxis(allocation.allocate(rule, together, available).reshape(by_row.shape), 1, -1)
 
 
 def _remembered(state: NetworkState, seen: Array) -> Array:
