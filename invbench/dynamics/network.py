@@ -102,6 +102,13 @@ class Network:
         return np.repeat([1.0, 0.0], [self.demand_items, self.sites * self.products]).astype(np.float32)
 
     @property
+    def longest(self) -> np.ndarray:
+        """[site] the longest lead time of the arcs to it."""
+        longest, to_site = np.zeros(self.sites, int), ~self.layout.to_customer
+        np.maximum.at(longest, np.asarray(self.destinations)[to_site] - self.customers, np.asarray(self.lead_times)[to_site])
+        return longest
+
+    @property
     def lead_time(self) -> int:
         """Periods on the slowest way from outside to customers where no site holds stock."""
         return self.layout.lead_time
@@ -164,9 +171,10 @@ class Network:
         the first product of a site that has stock, shipments under way, debts, orders or customers. Of both: carried (units sent
         to the node times the length of the way). `delay` is not used.
         """
-        plan, demand, owing = self.layout, self._items(demand), any(self.backlog)
-        order = jnp.broadcast_to(jnp.maximum(order, 0), (*state.on_hand.shape[:-1], order.shape[-1])).astype(state.on_hand.dtype)
-        order, owed = self._items(order), self._items(state.owed) if owing else 0.0
+        plan, owing = self.layout, any(self.backlog)
+        as_block = lambda given: jnp.broadcast_to(given, (*state.on_hand.shape[:-1], given.shape[-1])).astype(state.on_hand.dtype)  # noqa: E731
+        order, demand = (self._items(as_block(given)) for given in (jnp.maximum(order, 0), demand))
+        owed = self._items(state.owed) if owing else 0.0
         arrived = self._due(state)
         on_hand = self._items(state.on_hand) + self._landed(arrived)
         routed, unrouted = self._route(order, demand, state.time)
@@ -229,10 +237,8 @@ class Network:
 
         demand: [> longest lead time, customer item] expected in the first periods.
         """
-        need, longest = np.asarray(self.need(jnp.asarray(demand, jnp.float32)), np.float64), np.zeros(self.sites, int)
-        to_site = ~self.layout.to_customer
-        np.maximum.at(longest, np.asarray(self.destinations)[to_site] - self.customers, np.asarray(self.lead_times)[to_site])
-        stock = (need * (np.arange(len(need))[:, None] <= np.repeat(longest, self.products))).sum(0)
+        need = np.asarray(self.need(jnp.asarray(demand, jnp.float32)), np.float64)
+        stock = (need * (np.arange(len(need))[:, None] <= np.repeat(self.longest, self.products))).sum(0)
         stock = stock.reshape(self.sites, self.products)
         if self.storage is not None:
             stock = stock * np.minimum(1, np.asarray(self.storage) / np.maximum(stock.sum(1), 1e-9))[:, None]

@@ -61,31 +61,34 @@ def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int
     if policy.per_path:
         policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., first : first + size, :], policy.params))
     flows = replay.flows(problem.system, policy, own, key=key, first=first)
-    return jax.tree.map(np.asarray, _count(flows, problem.cost))
+    return jax.tree.map(np.asarray, _count(flows, problem.cost, getattr(problem.system, "served", None)))
 
 
 @jax.jit
-def _count(flows: Flows, cost: CostModel) -> tuple[Money, dict[str, Array]]:
-    """Money and counts over the horizon, each [n, item]; flows are [n, horizon, item]."""
+def _count(flows: Flows, cost: CostModel, served: Array | None) -> tuple[Money, dict[str, Array]]:
+    """Money and counts over the horizon, each [n, item]; flows are [n, horizon, item]; served: [item] 1 for customers of a network."""
     horizon = flows.demand.shape[1]
     last = (jnp.arange(horizon) == horizon - 1)[None, :, None]
     money = jax.tree.map(partial(jnp.sum, axis=1), cost.charge(flows, last))
     short, arrives = flows.missed > 0, flows.received > 0
     cycles, short_cycles = _cycles(short, arrives)
     # in a chain only the first stage has customers, so that it alone has a service
-    served = 1.0 if flows.in_transit is None else (jnp.arange(flows.demand.shape[-1]) == 0).astype(jnp.float32)
+    if served is None:
+        served = 1.0 if flows.in_transit is None else (jnp.arange(flows.demand.shape[-1]) == 0).astype(jnp.float32)
+    stocked = served if flows.used is None else 0.0  # customers of a network hold no stock, and sites have no service
     sums = {
         "demand": flows.demand,
         "met": flows.demand - flows.missed,
         "sold": flows.sold,
         "held": flows.held,
         "orders": flows.placed,
-        "ready": (flows.held > 0) * served,
+        "ready": (flows.held > 0) * stocked,
         "no_stockout": ~short * served,
         "periods": jnp.ones_like(flows.demand) * served,
+        "ready_periods": jnp.ones_like(flows.demand) * stocked,
     }
     sums = {name: jnp.sum(value.astype(jnp.float32), axis=1) for name, value in sums.items()}
-    return money, {**sums, "cycles": cycles * served, "good_cycles": (cycles - short_cycles) * served}
+    return money, {**sums, "cycles": cycles * stocked, "good_cycles": (cycles - short_cycles) * stocked}
 
 
 def _cycles(short: Array, arrives: Array) -> tuple[Array, Array]:
@@ -120,7 +123,7 @@ def figures(report: Report, costs: MethodCosts, aversion: float, target_fill_rat
         "average_cost": _estimate(statistics.mean(cost).scaled(whole / report.horizon)),
         **_risk(report, aversion),
         "fill_rate": _estimate(statistics.ratio(counts["met"], counts["demand"])),
-        "ready_rate": _estimate(statistics.ratio(counts["ready"], counts["periods"])),
+        "ready_rate": _estimate(statistics.ratio(counts["ready"], counts["ready_periods"])),
         "cycle_service": _estimate(statistics.ratio(counts["good_cycles"], counts["cycles"])),
         "no_stockout": _estimate(statistics.ratio(counts["no_stockout"], counts["periods"])),
         "target_met": {**_estimate(statistics.mean(fill >= target_fill_rate)), "target_fill_rate": target_fill_rate},
