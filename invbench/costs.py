@@ -40,7 +40,16 @@ class Money(NamedTuple):
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=[
-        "price", "purchase", "holding", "shortage", "fixed_order", "salvage", "waste", "expedite", "in_transit", "transport",
+        "price",
+        "purchase",
+        "holding",
+        "shortage",
+        "fixed_order",
+        "salvage",
+        "waste",
+        "expedite",
+        "in_transit",
+        "transport",
         "fixed_site",
     ],
     meta_fields=[],

@@ -6,14 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
-from invbench import echelon, problem, replay
-from invbench.costs import CostModel
-from invbench.dynamics import network, serial
+from invbench.dynamics import network
 from invbench.dynamics.allocation import RULES, allocate
-from invbench.scenarios import poisson
-from invbench.types import Paths, Policy
+from invbench.dynamics.shares import route
 
 
 def scripted(params, observation, key):
@@ -228,7 +224,7 @@ def test_random_networks_move_as_queues_and_lose_no_unit(seed, rule):
     serves = np.asarray(system.destinations) < system.customers
     total = np.asarray(system.initial_stock).sum()
     for t in range(len(demand)):
-        routed, nowhere = system._route(by_product(orders[t]), by_product(demand[t]), t)
+        routed, nowhere = route(system.layout.serving, by_product(orders[t]), by_product(demand[t]), t)
         routed = np.asarray(routed, int)
         assert (routed == np.asarray(routed, float)).all()
         found = queues.period(by_product(orders[t]).astype(int), routed)

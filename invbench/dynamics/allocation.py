@@ -1,7 +1,7 @@
 """Who gets what when a stocking point is short: each rule is a named function.
 
-asked: [arc, ..., product] units >= 0, the arcs in order of rank; available: [..., product]. A rule gives [arc, ..., product], never
-more than is asked, min(available, sum of asked) in all. Where both are whole numbers, so is what is given.
+asked: [arc, ..., product] units >= 0, the arcs in order of rank; available: [..., product]. A rule gives [arc, ..., product],
+never more than is asked, min(available, sum of asked) in all. Where both are whole numbers, so is what is given.
 """
 
 import jax.numpy as jnp

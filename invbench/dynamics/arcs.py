@@ -1,7 +1,8 @@
 """The arcs of a network by the nodes that they belong to: sums over them without a loop, a scatter or a dense matrix.
 
 A sum over the arcs of each node is a gather into a table with a row for each node and as many columns as a node has arcs, and a
-sum of its columns. Amounts in a table lie column by column, so that nodes are side by side. Nodes with about as many arcs (within a power of two) share a table, so that one hub does not make it wide for all.
+sum of its columns. Amounts in a table lie column by column, so that nodes are side by side. Nodes with about as many arcs (within
+a power of two) share a table, so that one hub does not make it wide for all.
 """
 
 from functools import lru_cache

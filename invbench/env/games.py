@@ -8,7 +8,7 @@ import numpy as np
 
 from invbench.checks import number, require
 from invbench.costs import CostModel
-from invbench.dynamics import dual_source, perishable, serial, single
+from invbench.dynamics import dual_source, network, perishable, serial, single
 from invbench.env.inventory import Inventory
 from invbench.scenarios import gamma, poisson, uniform_discrete
 
@@ -68,12 +68,35 @@ def chain(*, mean: float = 5.0, lead_times: tuple[int, ...] = (1, 1, 2), **setti
     return Inventory(poisson.create(mean=mean, items=1), system, cost, **({"horizon": 100, "max_order": 4 * mean} | settings))
 
 
+def distribution(*, mean: float = 5.0, retailers: int = 3, allocation: str = "proportional", **settings: Any) -> Inventory:
+    """What `Distribution-v0` makes: one warehouse, `retailers` with one customer each and two more that share a customer.
+
+    A network with Poisson demand and lost sales; the warehouse is site 0, 2 periods from outside, and 1 from each of the others.
+    mean: units per period and customer. settings: as in `Inventory`; by default horizon 100; orders up to 4 mean on arcs between
+    sites and 4 mean for every customer from outside, shares up to 1 on arcs to customers.
+    """
+    customers, sites = retailers + 1, retailers + 3
+    suppliers = [-1, *[0] * (sites - 1), *range(1, sites)]
+    destinations = [*range(customers, customers + sites), *range(retailers), retailers, retailers]
+    stock = [3 * mean * customers, *[2 * mean] * retailers, mean, mean]
+    lead_times = [2, *[1] * (sites - 1), *[0] * (sites - 1)]
+    system = network.create(
+        customers=customers, sites=sites, suppliers=suppliers, destinations=destinations, lead_times=lead_times,
+        allocation=allocation, initial_stock=stock,
+    )  # fmt: skip
+    holding = np.float32([0] * customers + [0.5] + [1] * (sites - 1))
+    cost = CostModel(price=0.0, purchase=0.0, holding=holding, shortage=9.0, fixed_order=0.0, salvage=0.0)
+    most = [4 * mean * customers, *[4 * mean] * (sites - 1), *[1.0] * (sites - 1)]
+    return Inventory(poisson.create(mean=mean, items=customers), system, cost, **({"horizon": 100, "max_order": most} | settings))
+
+
 def register() -> None:
     """Make the ids known to gymnax, unless they are."""
     games = {"InventoryLostSales-v0": partial(textbook, backlog=False), "InventoryBacklog-v0": partial(textbook, backlog=True)}
     games["InventoryDualSource-v0"] = two_suppliers
     games["InventoryPerishable-v0"] = expiring
     games["InventorySerial-v0"] = chain
+    games["Distribution-v0"] = distribution
     for name, make in games.items():
         if name not in gymnax.registered_envs:
             gymnax.register(name, make)

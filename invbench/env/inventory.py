@@ -49,7 +49,8 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
 
     Action: the order [item] in units, continuous and clipped to 0 … `max_order`; or, with `order_grid` (one item only), the
     index of an order quantity. With two suppliers it is [2 x item], the regular one first; in a serial system there is one for
-    each stage. The system then admits the order as it does for any policy.
+    each stage, in a network one for each arc and product: units on an arc to a site, on an arc to a customer the share of its
+    demand of today that goes there. The system then admits the order as it does for any policy.
 
     Observation: one float32 vector of the `features`, in the order given; in units, but for the calendar:
         on_hand    [item] net stock after this period's receipt
@@ -57,6 +58,8 @@ class Inventory(environment.Environment[EnvState, EnvParams]):
         position   [item] inventory position
         history    [window, item] what was seen of demand, oldest first (not among the default features)
         ages       [life, item] on hand by remaining life (perishable systems only)
+        In a network [item] is each node and product, customers first (0, or less what is owed to them), then sites; the
+        pipeline is [longest lead time - 1, arc and product], and the history of a site is what was asked of it.
         calendar   [4] sine and cosine of the week (7 periods), sine and cosine of the year (365.25 periods)
 
     Reward: net benefit of operations of the period, summed over items, in money; in the last period with salvage.
@@ -242,6 +245,9 @@ def from_problem(problem: Problem, *, max_order: float | list[float] | None = No
         demand = problem.outlook(root(problem.seed, "highest demand"), 256)
         spans = np.lib.stride_tricks.sliding_window_view(demand, problem.system.lead_time + 1, axis=0)
         most = np.maximum(np.ceil(spans.sum(-1).max((0, 1))), 1)
-        max_order = np.broadcast_to(most, problem.system.order_shape(problem.items)).ravel().tolist()
+        if hasattr(problem.system, "highest_order"):
+            max_order = problem.system.highest_order(most).tolist()
+        else:
+            max_order = np.broadcast_to(most, problem.system.order_shape(problem.items)).ravel().tolist()
     sizes = dict(horizon=problem.horizon, start=problem.start, window=problem.window)
     return Inventory(problem.scenario, problem.system, problem.cost, max_order=max_order, **sizes, **settings)

@@ -78,9 +78,7 @@ def levels(sums: np.ndarray, fractiles: np.ndarray, problem: Problem, key: Array
     return np.concatenate([customers, chosen], 1).astype(np.float32)
 
 
-def best(
-    problem: Problem, sums: np.ndarray, parts: Split, budget: Budget, key: Array, log: Callable[[dict, int], None]
-) -> float:
+def best(problem: Problem, sums: np.ndarray, parts: Split, budget: Budget, key: Array, log: Callable[[dict, int], None]) -> float:
     """The fractile that earns most on training paths: evenly spaced ones, then closer around the best so far."""
     paths = problem.training_paths(key, max(64, min(budget.paths, PATH_VALUES // len(problem.system.served))))
     low, high, found, value = LOWEST, HIGHEST, LOWEST, -np.inf
