@@ -80,8 +80,8 @@ def order_up_to_echelon(params, observation, key):
 
 
 def test_the_printed_optimum_of_a_chain_is_what_simulation_costs():
-    """Snyder and Shen, Example 6.1 with Poisson demand: 72.046741 at 9, 15, 26. The book has one period more on the way to stage 0,
-    at the 4 of stage 1 for each of 5 units; see echelon.py."""
+    """Snyder and Shen, Example 6.1 with Poisson demand: 72.046741 at 9, 15, 26. The book has one period more on the way to
+    stage 0, at the 4 of stage 1 for each of 5 units; see echelon.py."""
     cost = rates(np.float32([0, 7, 4, 2]), np.float32([37.12, 0, 0, 0]), in_transit=np.float32([0, 4, 2, 0]))
     made = posed(chain([0, 1, 2], initial_stock=8), cost, horizon=90)
     for levels, agrees in (([9, 15, 26], True), ([8, 13, 26], False)):
@@ -102,8 +102,8 @@ def up_to(params, observation, key):
 
 @pytest.mark.parametrize("allocation", ["proportional", "priority", "min_max"])
 def test_a_warehouse_shares_out_what_it_has(allocation):
-    """It has 8 and is asked for 9, 5 and 2: 4.5, 2.5 and 1, that is 5, 2 and 1 in whole units | 8, 0, 0 | short of 4, 3 and 1 or so
-    that the largest shortfall, 4, is as small as can be."""
+    """It has 8 and is asked for 9, 5 and 2: 4.5, 2.5 and 1, that is 5, 2 and 1 in whole units | 8, 0 and 0 | short of 3, 3 and 2,
+    so that the largest shortfall, 3, is as small as can be."""
     system = retailers(allocation=allocation, backlog=True)
     state = system.initial(jnp.zeros((0, 3)), 0, 0)
     order = jnp.float32([0, 9, 5, 2, 1, 1, 1])
@@ -193,8 +193,8 @@ def test_the_slope_goes_through_shares_orders_and_shortage():
 
 
 def test_ways_and_sites_are_paid_for():
-    """One period: 3 units are sold over a way of 20 and 1 over one of 30; 5 and 0 are sent on ways of 10. Site 2 has neither stock,
-    nor order, nor customer."""
+    """One period: 3 units are sold over a way of 20 and 1 over one of 30; 5 and 0 are sent on ways of 10. Site 2 has neither
+    stock, nor order, nor customer."""
     system = retailers(2, initial_stock=[6, 4, 0], distances=[100, 10, 10, 20, 30])
     cost = rates(transport=0.5, fixed_site=np.float32([7, 11, 13]))
     made = posed(system, cost)
@@ -229,7 +229,8 @@ REFUSED = [
     (dict(sites=["x", "a"]), "system.sites must be names that no customer and no other site has, got ['a', 'x', 'a']"),
     (dict(lead_times=[1, 1, 2]), "system.lead_times[2] must be 0, as on every arc to a customer, got [2]"),
     (dict(shares=[1, 0.5, 1]), "system.shares must be 1 in sum for every destination, got 'y: 0.5'"),
-    (dict(storage=[9, None], initial_stock=10), "system.initial_stock must be at most system.storage at every site, over its products, got 10"),
+    (dict(storage=[9, None], initial_stock=10),
+     "system.initial_stock must be at most system.storage at every site, over its products, got 10"),
     (dict(site_throughput=[1, -2]), "system.site_throughput[1] must be a number >= 0, got -2"),
     (dict(allocation="fair"), "system.allocation must be one of proportional, priority, min_max, got 'fair'"),
     (dict(backlog=[True]), "system.backlog must be one figure, or one for each of 2, got [True]"),

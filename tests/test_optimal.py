@@ -17,7 +17,7 @@ from scipy import stats
 
 from invbench import cli, published
 from invbench.costs import CostModel
-from invbench.dynamics import dual_source, network, single
+from invbench.dynamics import dual_source, serial, single
 from invbench.exact import chain, constant, optimum
 from invbench.formulas import Stationary
 from invbench.keys import root
@@ -277,7 +277,7 @@ def test_what_cannot_be_solved_is_refused_in_one_sentence():
     assert refusal(posed(DEMANDS["poisson"], single.create(lead_time=1, backlog=True))).startswith(
         "cost.shortage must be a number > 0"
     )
-    chained = network.create(lead_times=[1, 1])
+    chained = serial.create(lead_times=[1, 1])
     assert refusal(posed(DEMANDS["poisson"], chained, shortage=9.0)).startswith("system must be one of lost_sales, backlog")
     random = lost(2, lead_time_distribution=[0.0, 0.5, 0.5])
     assert refusal(posed(DEMANDS["poisson"], random, shortage=9.0)).startswith("system.lead_time_distribution must be null")

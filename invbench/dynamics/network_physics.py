@@ -225,7 +225,7 @@ class Network:
         return (np.round(stock) if self.storage is None else np.floor(stock)).astype(np.float32).ravel()
 
     def highest_order(self, demand: np.ndarray) -> np.ndarray:
-        """[arc item] enough for any arc: what demand [customer item] asks of its destination; a share of 1 where that is a customer."""
+        """[arc item] what demand [customer item] asks of the destination of each arc; a share of 1 where that is a customer."""
         asked = np.concatenate([np.ones(self.demand_items), np.asarray(self.need(jnp.asarray(demand, jnp.float32)))])
         return asked.reshape(self.nodes, self.products)[np.asarray(self.destinations)].ravel()
 
