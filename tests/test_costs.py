@@ -29,6 +29,18 @@ def random_flows(generator, shape):
 DAY = flows(demand=12, ordered=30, placed=1, received=5, sold=9, missed=3, lost=3, backlog=0, held=4, expired=2)
 
 
+def test_ways_and_sites_by_hand_and_nothing_where_there_are_none():
+    # 60 units x length at 0.5 = 30; a site in use at 7
+    rates = GIVEN | {"transport": 0.5, "fixed_site": 7}
+    money = costs.create(**rates).operations.charge(DAY._replace(carried=jnp.float32(60), used=jnp.float32(1)))
+    assert (float(money.transport), float(money.sites)) == (30, 7)
+    assert float(money.cost) == 388 + 30 + 7  # what the same day costs without, see below
+    none = costs.create(**rates).operations.charge(DAY._replace(carried=None, used=None))
+    assert (float(none.transport), float(none.sites), float(none.cost)) == (0, 0, 388)
+    with pytest.raises(ValueError, match="^cost.fixed_site must be a number >= 0, got -1$"):
+        costs.create(**(GIVEN | {"fixed_site": -1}))
+
+
 def test_a_period_by_hand():
     # price 20 x 9 sold = 180; holding 2 x 4 held = 8; shortage 10 x 3 lost = 30; one order 50; purchase 10 x 30 ordered = 300
     money = costs.create(**GIVEN).operations.charge(DAY)

@@ -235,7 +235,15 @@ def test_service_by_hand_with_lost_sales():
     # revenue 20 x 14; purchase 10 x 9; holding 2 x 4; shortage 10 x 2; two orders 2 x 50: 280 - 90 - 8 - 20 - 100
     assert judged.benefit.tolist() == [62]
     assert {name: value.tolist() for name, value in judged.money.items()} == dict(
-        revenue=[280], salvage=[0], holding=[8], shortage=[20], ordering=[100], purchase=[90], waste=[0]
+        revenue=[280],
+        salvage=[0],
+        holding=[8],
+        shortage=[20],
+        ordering=[100],
+        purchase=[90],
+        waste=[0],
+        transport=[0],
+        sites=[0],
     )
 
 
@@ -322,7 +330,7 @@ def test_prices_need_no_new_simulation():
 
 KEYS = """
     net_benefit operating_benefit method_cost revenue salvage holding shortage ordering purchase waste transport sites
-    average_cost std     risk_adjusted cvar fill_rate ready_rate cycle_service no_stockout target_met turnover roi_reference orders
+    average_cost std risk_adjusted cvar fill_rate ready_rate cycle_service no_stockout target_met turnover roi_reference orders
 """.split()
 
 
