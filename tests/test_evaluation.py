@@ -362,7 +362,19 @@ def judged(benefit, unit="path"):
     benefit = np.asarray(benefit, float)
     nothing, one = np.zeros_like(benefit), np.ones_like(benefit)
     money = dict.fromkeys(Money._fields, nothing) | {"revenue": benefit + 100, "holding": 100 * one}
-    names = ("demand", "met", "sold", "held", "orders", "ready", "no_stockout", "periods", "cycles", "good_cycles")
+    names = (
+        "demand",
+        "met",
+        "sold",
+        "held",
+        "orders",
+        "ready",
+        "no_stockout",
+        "periods",
+        "ready_periods",
+        "cycles",
+        "good_cycles",
+    )
     return Report(money, dict.fromkeys(names, one), unit, 10, len(benefit) if unit == "series" else 1, "", 4)
 
 
