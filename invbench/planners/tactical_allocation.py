@@ -130,7 +130,9 @@ def _figure(field: str, value: Any, sizes: dict[str, int]) -> np.ndarray:
 
 def _lead(value: Any, sizes: dict[str, int]) -> np.ndarray:
     leads = np.asarray(value, float)
-    require(leads.shape in ((), (sizes["s"],)), "tactical.lead", f"one number, or one for each of {sizes['s']} sites", leads.shape)
+    require(
+        leads.shape in ((), (sizes["s"],)), "tactical.lead", f"one number, or one for each of {sizes['s']} sites", leads.shape
+    )
     wrong = leads[~((leads >= 0) & (leads == np.round(leads)))] if leads.ndim else leads[None][leads != abs(np.round(leads))]
     require(wrong.size == 0, "tactical.lead", "whole numbers of periods >= 0", float(wrong[0]) if wrong.size else None)
     return np.broadcast_to(leads, (sizes["s"],)).astype(int)

@@ -8,7 +8,9 @@ from scipy.optimize import linprog
 from invbench.planners.tactical_formulation import Linear
 
 
-def by_linprog(linear: Linear, cost: np.ndarray | None = None, high: np.ndarray | None = None) -> tuple[np.ndarray | None, np.ndarray | None, float]:
+def by_linprog(
+    linear: Linear, cost: np.ndarray | None = None, high: np.ndarray | None = None
+) -> tuple[np.ndarray | None, np.ndarray | None, float]:
     """Values [variable], duals [constraint] and objective, by scipy's HiGHS; None, None, inf where no plan is feasible."""
     rest = slice(linear.equations.stop, None)
     above, below = np.isfinite(linear.row_high[rest]), np.isfinite(linear.row_low[rest])
@@ -37,7 +39,7 @@ class Kept:
 
     def __init__(self, linear: Linear):
         """HiGHS gets the model, and is silent."""
-        self.linear, self.highs = linear, highspy.Highs()
+        self.highs = highspy.Highs()
         self.highs.setOptionValue("output_flag", False)
         self.highs.passModel(_model(linear))
 
@@ -62,25 +64,6 @@ class Kept:
         columns, rows = (np.arange(size, dtype=np.int32) for size in (len(linear.cost), len(linear.row_low)))
         self.highs.changeColsBounds(len(columns), columns, linear.low, linear.high)
         self.highs.changeRowsBounds(len(rows), rows, linear.row_low, linear.row_high)
-        self.linear = linear
-
-    def shift(self, periods: int) -> None:
-        """Start from the last optimum so many periods on: what was done in period t + periods is now done in t."""
-        last = self.highs.getBasis()
-        if not last.valid:
-            return
-        basis = highspy.HighsBasis()
-        basis.col_status = _shifted(last.col_status, self.linear.columns, periods)
-        basis.row_status = _shifted(last.row_status, self.linear.rows, periods)
-        basis.valid = basis.alien = True  # alien: as many of the basis as are independent are kept, and the rest is filled in
-        self.highs.setBasis(basis)
-
-
-def _shifted(status: list, numbers: dict[str, np.ndarray], periods: int) -> list:
-    """The status of what stands `periods` later; that of the last period where there is none."""
-    all_of_them = np.array(status, dtype=object)
-    later = [part[np.minimum(np.arange(len(part)) + periods, len(part) - 1)].ravel() for part in numbers.values()]
-    return list(all_of_them[np.concatenate(later)])
 
 
 def _model(linear: Linear) -> highspy.HighsLp:
