@@ -54,8 +54,9 @@ def _concentrated(mean: np.ndarray, variance: np.ndarray, support: int) -> np.nd
     rate = np.maximum(mean, SMALL)
     a = np.minimum(variance / rate**2 - 1 / rate, -SMALL)
     k = np.maximum(np.floor(-1 / a * (1 + 1e-12)), 1)
-    share = (1 + a * (1 + k) + np.sqrt(np.maximum(-a * k * (1 + k) - k, 0))) / (1 + a)
-    share = np.clip(np.where(np.abs(1 + a) > SMALL, share, 0), 0, 1)
+    inner = np.sqrt(np.maximum(-a * k * (1 + k) - k, 0))
+    single = 1 + a <= SMALL  # one trial: the mean is at most 1, and the variance the least there is
+    share = np.where(single, 1, np.clip((1 + a * (1 + k) + inner) / np.where(single, 1, 1 + a), 0, 1))
     chance = np.clip(rate / (k + 1 - share), 0, 1)
     pair = (_binomial(trials, chance, support) for trials in (k, k + 1))
     return share[:, None] * next(pair) + (1 - share[:, None]) * next(pair)

@@ -133,7 +133,7 @@ def _lead(value: Any, sizes: dict[str, int]) -> np.ndarray:
     require(
         leads.shape in ((), (sizes["s"],)), "tactical.lead", f"one number, or one for each of {sizes['s']} sites", leads.shape
     )
-    wrong = leads[~((leads >= 0) & (leads == np.round(leads)))] if leads.ndim else leads[None][leads != abs(np.round(leads))]
+    wrong = leads[(leads < 0) | (leads != np.round(leads))].ravel()
     require(wrong.size == 0, "tactical.lead", "whole numbers of periods >= 0", float(wrong[0]) if wrong.size else None)
     return np.broadcast_to(leads, (sizes["s"],)).astype(int)
 

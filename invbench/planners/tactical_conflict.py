@@ -32,7 +32,7 @@ def conflict(given: Allocation, linear: Linear) -> str:
         forced = linear.columns[name][..., ~np.isfinite(penalty)]
         cost[forced], high[forced] = 1, np.inf
     values, duals, _ = by_linprog(linear, cost, high)
-    broken = {name: float(cost[numbers] @ values[numbers]) for name, numbers in linear.columns.items() if name in WORDS}
+    broken = {name: float((cost * values)[numbers].sum()) for name, numbers in linear.columns.items() if name in WORDS}
     amounts = " and ".join(f"{amount:.6g} {WORDS[name]}" for name, amount in broken.items() if amount > SMALL)
     asked = _asked(given, linear, duals)
     return f"no plan of {given.name} is feasible: {amounts}{asked} cannot be planned: {_causes(given, linear, duals)}"
