@@ -240,7 +240,7 @@ FAR = np.array([[[0.0], [np.inf]], [[0.0], [np.inf]]])
         (single([5, 5, 5], lead=2, initial=7), "3 units of demand of customer 1 for product 1 in periods 1 to 2 cannot be "
          "planned: nothing that is bought now arrives before period 3 at site 1"),
         (create(demand=np.ones((1, 2, 1)), **TWO | {"transport": FAR}), "no site can serve customer bob with product 1"),
-        (single([5, 5], initial=50, storage=20), "45 of volume above storage cannot be planned: storage of site 1 in periods 1 to 2"),
+        (single([5, 5], initial=50, storage=20), "45 of volume above storage cannot be planned: storage of site 1"),
     ],
     ids=["supply", "all sites", "lead time", "disconnected", "storage"],
 )  # fmt: skip
