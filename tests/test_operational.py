@@ -15,7 +15,6 @@ from invbench.dynamics import single
 from invbench.exact import optimum
 from invbench.keys import root
 from invbench.planners import operational, operational_induction
-from invbench.planners.operational_demand import fitted, steps
 from invbench.planners.operational_stocking import create
 from invbench.problem import Problem
 from invbench.scenarios import discrete, seasonal_poisson
@@ -48,12 +47,12 @@ def test_one_period_is_a_newsvendor(lost):
 
 
 def test_in_the_long_run_s_and_S_are_those_of_zheng_and_federgruen():
-    """All 24 printed means as items of one call, at the first of 80 periods. At mean 75, (66, 86) costs what (67, 86) does."""
+    """All 24 printed means as items of one call, at the first of 320 periods. At mean 75, (66, 86) costs what (67, 86) does."""
     rows = published.read("zheng_federgruen1991")
     means = np.array([float(row["poisson_mean"]) for row in rows])
     pmf = stats.poisson.pmf(np.arange(140)[:, None], means)
     pmf[-1] += np.maximum(1 - pmf.sum(0), 0)
-    given = create(pmf=np.repeat(pmf[None], 80, 0), fixed_order=64, holding=1, shortage=9, states=230)
+    given = create(pmf=np.repeat(pmf[None], 320, 0), fixed_order=64, holding=1, shortage=9, states=230)
     orders = operational.plan(given)
     ruled, s, up_to = (part[0] for part in orders.reorder_up_to())
     printed = np.array([[int(row["s_ver"]), int(row["S_ver"])] for row in rows])
@@ -146,9 +145,6 @@ def test_nothing_beats_the_orders_on_tiny_instances_with_limits(lost, leads, low
     assert (np.where(orders.quantity > 0, position + orders.quantity, 0) <= given.storage).all()
 
 
-# the exact optimum of the same problem, by another programme
-
-
 SEASON = seasonal_poisson.create(mean=4, annual=0.0, weekly=0.6, trend=0.0, items=1)
 CASES = [(True, 0, 15.0), (True, 1, 0.0), (True, 1, 15.0), (False, 0, 0.0), (False, 1, 15.0), (False, 3, 0.0)]
 
@@ -227,27 +223,26 @@ def test_between_positions_orders_fill_up_to_the_level():
         assert order == pytest.approx([at(orders, 0)[0] - 0.25, level - 14])
 
 
-def test_the_same_shapes_compile_once():
-    create_one = lambda seed: create(  # noqa: E731
-        pmf=np.moveaxis(np.random.default_rng(seed).dirichlet(np.ones(6), (5, 7)), 1, 2), holding=seed, shortage=9,
-        fixed_order=seed, lead=np.arange(7) % 3, states=30,
+def several(seed):
+    """Eleven items of all kinds."""
+    random = np.random.default_rng(seed)
+    return create(
+        pmf=np.moveaxis(random.dirichlet(np.ones(6), (5, 11)), 1, 2), holding=random.uniform(0, 1, 11), shortage=9, states=30,
+        lead=np.arange(11) % 3, lost=np.arange(11) % 2 == 0, fixed_order=random.uniform(0, 9, 11),
     )  # fmt: skip
-    operational.plan(create_one(1))
+
+
+def test_the_same_shapes_compile_once():
+    operational.plan(several(1))
     compiled = operational_induction._spread._cache_size()
-    operational.plan(create_one(2))
+    operational.plan(several(2))
     assert operational_induction._spread._cache_size() == compiled
 
 
-def test_blocks_do_not_matter(monkeypatch):
-    """The figures of an item do not depend on those beside it: 11 items, in blocks of 64 or of 2."""
-    random = np.random.default_rng(3)
-    given = create(
-        pmf=np.moveaxis(random.dirichlet(np.ones(6), (5, 11)), 1, 2), holding=random.uniform(0, 1, 11), shortage=9, states=30,
-        lead=random.integers(0, 3, 11), lost=random.uniform(size=11) < 0.5, fixed_order=random.uniform(0, 9, 11),
-    )  # fmt: skip
-    one = operational.plan(given)
+def test_the_figures_of_an_item_do_not_depend_on_those_beside_it(monkeypatch):
+    one = operational.plan(several(3))
     monkeypatch.setattr(operational_induction, "BLOCK", 2)
-    two = operational.plan(given)
+    two = operational.plan(several(3))
     assert (one.quantity == two.quantity).all() and (one.cost == two.cost).all()
 
 
@@ -281,32 +276,18 @@ def test_what_makes_no_sense_is_refused(figures, sentence):
         create(**{"pmf": constant([0.5, 0.5], 2), "holding": 1, "shortage": 2} | figures)
 
 
-# demand
-
-
-def test_fitted_demand_has_the_mean_and_the_deviation_that_are_asked_for():
-    random = np.random.default_rng(0)
-    mean = random.uniform(0.1, 25, (4, 200))
-    std = mean * random.uniform(0.02, 0.6, mean.shape) + 0.3 * np.sqrt(mean)
-    pmf, count = fitted(mean, std, 160), np.arange(160)[:, None]
-    fraction = mean % 1
-    assert np.abs(pmf.sum(1) - 1).max() < 1e-12 and pmf.min() >= 0
-    assert (pmf * count).sum(1) == pytest.approx(mean, rel=1e-6)
-    variance = (pmf * count**2).sum(1) - (pmf * count).sum(1) ** 2
-    assert variance == pytest.approx(np.maximum(std**2, fraction * (1 - fraction)), rel=1e-3, abs=1e-9)
-
-
-def test_fitted_demand_is_the_textbook_law_where_there_is_one():
-    k = np.arange(80)
-    assert fitted([[4.0]], [[2.0]], 80)[0, :, 0] == pytest.approx(stats.poisson.pmf(k, 4), abs=1e-12)
-    assert fitted([[6.0]], [[4.0]], 80)[0, :, 0] == pytest.approx(stats.nbinom.pmf(k, 3.6, 6 / 16), abs=1e-12)
-    assert fitted([[3.0]], [[1.5]], 80)[0, :, 0] == pytest.approx(stats.binom.pmf(k, 12, 0.25), abs=1e-9)
-    assert fitted([[7.0]], [[0.0]], 80)[0, 7, 0] == pytest.approx(1) and fitted([[0.0]], [[0.0]], 80)[0, 0, 0] == pytest.approx(1)
-    assert fitted([[0.3]], [[0.0]], 80)[0, :2, 0] == pytest.approx([0.7, 0.3])  # a whole number cannot vary less
-
-
-def test_steps_make_large_demand_fit():
-    mean, std = np.array([[900.0, 3.0]]), np.array([[100.0, 2.0]])
-    step = steps(mean, std, 101)
-    assert step.tolist() == [15, 1]  # 900 + 6 x 100 in 100 steps
-    assert (fitted(mean, std, 101, step) * np.arange(101)[:, None]).sum(1) * step == pytest.approx(mean, rel=1e-6)
+def test_options_count_in_steps_that_the_tables_have_room_for():
+    """At (0, 3) lead times and fixed costs, items of 2 and of 900 units a period; no table ends below what is ordered up to."""
+    options = operational.create(window=20, states=120, support=60)
+    mean = np.tile([2.0, 900.0, 40.0], (23, 1))
+    given = options.stocking(
+        mean=mean, std=0.3 * mean, lead=[0, 3, 2], holding=0.1, shortage=2, fixed_order=[0, 50, 20], purchase=3
+    )
+    orders = operational.plan(given)
+    assert given.step[0] == 1 and 900 * 4 / 72 < given.step[1] < 150 and orders.exact.all()
+    level = np.where(orders.quantity > 0, (orders.quantity + np.arange(120)[:, None] + orders.low) * orders.step, 0).max((0, 1))
+    assert (level > mean[0] * (1 + given.lead)).all()
+    policy = options.policy(given)
+    assert (np.asarray(policy.apply(policy.params, seen(np.zeros(3), 0), None)) > 0).all()
+    with pytest.raises(ValueError, match="planner.states must be a whole number >= 10, got 3"):
+        operational.create(window=20, states=3, support=60)

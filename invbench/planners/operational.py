@@ -4,14 +4,64 @@ Time-varying demand, a finite horizon, fixed order cost, lead times, backlog or 
 item's own size, so that a slow and a fast seller take as many states.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from invbench.checks import require, whole
+from invbench.planners import operational_stocking
+from invbench.planners.operational_demand import fitted, steps
 from invbench.planners.operational_induction import Found, after_receipt, by_position
 from invbench.planners.operational_stocking import Stocking
 from invbench.types import Array, Observation, Policy
+
+SHARE = 0.6  # of the states, that are above zero even where the tables begin a third below it
+
+
+@dataclass(frozen=True)
+class Operational:
+    """How far the plan looks, and how finely it counts stock; made by `create`, which checks."""
+
+    window: int  # periods, beyond the longest lead time
+    states: int  # positions in the tables of an item
+    support: int  # steps of demand in a period
+    interpolated: bool = False  # between two positions of the table, the mean of what they order
+
+    def stocking(self, *, mean: Any, std: Any, lead: Any, holding: Any, fixed_order: Any = 0.0, **figures: Any) -> Stocking:
+        """Items with this demand, [period, item] units, counted in the smallest whole steps that the tables have room for.
+
+        That is room for six standard deviations of the demand that an order must last for, and for one and a half of the
+        economic order quantities of its mean (Harris 1913). Other figures as in `operational_stocking.create`.
+        """
+        mean, std = np.asarray(mean, float), np.asarray(std, float)
+        lead, holding = (np.broadcast_to(np.asarray(figure), mean.shape[1:]) for figure in (lead, holding))
+        lot = np.sqrt(2 * np.asarray(fixed_order) * mean.mean(0) / np.maximum(holding, 1e-12))
+        room = (most(mean, lead) + 6 * np.sqrt(most(std**2, lead)) + 1.5 * lot) / (SHARE * self.states)
+        step = np.maximum(steps(mean, std, self.support), np.ceil(room))
+        pmf = fitted(mean, std, self.support, step)
+        more = {"fixed_order": fixed_order, "holding": holding, "lead": lead, "states": self.states}
+        return operational_stocking.create(pmf=pmf, step=step, **more, **figures)
+
+    def policy(self, given: Stocking) -> Policy:
+        """The best orders as a policy."""
+        return plan(given).policy(self.interpolated)
+
+
+def create(*, window: int, states: int, support: int, interpolated: bool = False) -> Operational:
+    """Checked options. Raises ValueError where one makes no sense."""
+    require(isinstance(interpolated, bool), "planner.interpolated", "true or false", interpolated)
+    counts = {"window": (window, 1), "states": (states, 10), "support": (support, 2)}
+    checked = {name: whole(f"planner.{name}", value, low=low) for name, (value, low) in counts.items()}
+    return Operational(**checked, interpolated=interpolated)
+
+
+def most(figures: np.ndarray, lead: np.ndarray) -> np.ndarray:
+    """[item] the largest sum of figures [period, item] over lead + 1 periods in a row."""
+    total = np.concatenate([np.zeros_like(figures[:1]), np.cumsum(figures, 0)])
+    end = np.minimum(np.arange(len(figures))[:, None] + lead + 1, len(figures))
+    return (np.take_along_axis(total, end, 0) - total[:-1]).max(0)
 
 
 class Orders(NamedTuple):
