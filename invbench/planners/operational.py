@@ -154,7 +154,7 @@ def plan(given: Stocking) -> Orders:
         parts.append((~alone, by_position(data, given.states, max(int(given.lead[~alone].max()), 1))))
     if alone.any():
         data = given.data(alone)
-        parts.append((alone, after_receipt(data, given.states, int(min(data.limit.max(), given.states - 1)))))
+        parts.append((alone, after_receipt(data, given.states)))
     return _orders(given, _joined(parts))
 
 

@@ -26,9 +26,13 @@ def fitted(mean: Any, std: Any, support: int, step: Any = 1.0) -> np.ndarray:
     mean, variance = mean / step, (std / step) ** 2
     fraction = mean % 1
     variance = np.maximum(variance, fraction * (1 - fraction))
-    pmf = np.where((variance >= mean)[:, None], _dispersed(mean, variance, support), _concentrated(mean, variance, support))
+    pmf = np.empty((len(mean), support, mean.shape[1]))
+    for family, chosen in ((_dispersed, variance >= mean), (_concentrated, variance < mean)):
+        period, item = np.nonzero(chosen)
+        pmf[period, :, item] = family(mean[chosen], variance[chosen], support)
     pmf[:, -1] += np.maximum(1 - pmf.sum(1), 0)
-    return pmf / pmf.sum(1, keepdims=True)
+    pmf /= pmf.sum(1, keepdims=True)
+    return pmf
 
 
 def steps(mean: Any, std: Any, support: int) -> np.ndarray:
@@ -44,7 +48,7 @@ def _dispersed(mean: np.ndarray, variance: np.ndarray, support: int) -> np.ndarr
     poisson = more <= SMALL * rate
     number = rate**2 / np.where(poisson, 1, more)
     none = np.where(poisson, -rate, number * np.log(np.minimum(rate / safe, 1)))
-    k = np.arange(support - 1)[:, None]
+    k = np.arange(support - 1)
     ratio = np.where(poisson[:, None], rate[:, None], (rate**2 / safe)[:, None] + k * (more / safe)[:, None]) / (k + 1)
     return _chained(none, ratio)
 
@@ -64,13 +68,13 @@ def _concentrated(mean: np.ndarray, variance: np.ndarray, support: int) -> np.nd
 
 def _binomial(trials: np.ndarray, chance: np.ndarray, support: int) -> np.ndarray:
     inside = np.clip(chance, SMALL**2, 1 - 1e-15)
-    k = np.arange(support - 1)[:, None]
+    k = np.arange(support - 1)
     ratio = np.maximum(trials[:, None] - k, 0) / (k + 1) * (inside / (1 - inside))[:, None]
     return _chained(trials * np.log1p(-inside), ratio)
 
 
 def _chained(first: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """Probabilities [period, support, item] from the logarithm of the first and the ratios of neighbours."""
+    """Probabilities [case, support] from the logarithm of the first [case] and the ratios of neighbours [case, support - 1]."""
     with np.errstate(divide="ignore"):
         logs = np.cumsum(np.concatenate([first[:, None], np.log(ratio)], 1), 1)
     return np.exp(logs)

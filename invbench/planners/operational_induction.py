@@ -14,7 +14,6 @@ from invbench.replay import AXIS, mesh
 from invbench.types import Array
 
 BLOCK = 64  # items that are worked out together
-DENSE_BLOCK = 8  # the same where every stock meets every order
 NEVER = 1e300  # money of what is not allowed
 
 
@@ -51,12 +50,12 @@ def by_position(data: Data, states: int, longest: int) -> Found:
     return _in_blocks(_by_position, data, BLOCK, (states, longest))
 
 
-def after_receipt(data: Data, states: int, orders: int) -> Found:
+def after_receipt(data: Data, states: int) -> Found:
     """Items that lose sales with a lead time of 1: the state is the stock on hand, the order is not yet part of it."""
-    return _in_blocks(_after_receipt, data, DENSE_BLOCK, (states, orders))
+    return _in_blocks(_after_receipt, data, BLOCK, (states,))
 
 
-def _in_blocks(solve: Callable[..., Found], data: Data, block: int, sizes: tuple[int, int]) -> Found:
+def _in_blocks(solve: Callable[..., Found], data: Data, block: int, sizes: tuple[int, ...]) -> Found:
     """`solve` for blocks of items, in one compiled call: one after the other on each device."""
     items, devices = data.lead.shape[-1], len(jax.devices())
     block = min(block, -(-items // devices))
@@ -68,7 +67,7 @@ def _in_blocks(solve: Callable[..., Found], data: Data, block: int, sizes: tuple
 
 
 @partial(jax.jit, static_argnames=("solve", "block", "sizes"))
-def _spread(data: Data, solve: Callable[..., Found], block: int, sizes: tuple[int, int]) -> Found:
+def _spread(data: Data, solve: Callable[..., Found], block: int, sizes: tuple[int, ...]) -> Found:
     """Found with a leading axis of blocks."""
 
     def share(part: Data) -> Found:
@@ -198,26 +197,36 @@ def _less(low: tuple[Array, Array], high: tuple[Array, Array]) -> tuple[Array, A
     return jnp.where(better, high[0], low[0]), jnp.where(better, high[1], low[1])
 
 
-def _after_receipt(data: Data, states: int, orders: int) -> Found:
-    """Found for a block; `orders` steps are ordered at most."""
-    items, periods = data.lead.shape[-1], len(data.pmf)
-    stock, order = jnp.arange(states), jnp.arange(orders + 1)
-    gone, joined = stock[:, None] - stock, stock[:, None] + order
-    paid = data.purchase[:, None] * order + jnp.where(order > 0, data.fixed_order[:, None], 0)  # [item, order]
+def _after_receipt(data: Data, states: int) -> Found:
+    """Found for a block.
+
+    With y = stock + order, what follows an order is worth E V((stock - D)+ + order) = sum over d < stock of P(D = d) V(y - d)
+    + P(D >= stock) V(order): for all y at once, the sum grows by a term from one stock to the next.
+    """
+    periods, reach = data.pmf.shape[:2]
+    after = jnp.arange(states)[:, None]  # stock and order together
 
     def back(value: Array, given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         pmf, limit, period = given
-        left = jnp.where((gone >= 0) & (gone < len(pmf)), pmf.T[:, jnp.clip(gone, 0, len(pmf) - 1)], 0)  # [item, stock, left]
-        left = left.at[:, :, 0].set(1 - left[:, :, 1:].sum(-1))
-        after = jnp.where(joined < states, value[:, jnp.minimum(joined, states - 1)], 0)  # [item, left, order]
-        allowed = (order <= limit[:, None])[:, None] & (joined <= jnp.minimum(data.highest, states - 1)[:, None, None])
-        money = jnp.where(allowed | (order == 0), left @ after + paid[:, None], NEVER)
-        in_time = period + 1 < periods
-        best = jnp.where(in_time, jnp.argmin(money, -1), 0)
-        end, end_down = _charge(data, states, period == periods - 1)
-        charge = _expected(end[None], end_down[None], pmf)[0].T
-        return charge + jnp.where(in_time, money.min(-1), 0), best.T.astype(jnp.int16)
+        chance = jnp.pad(pmf, ((0, max(states - reach, 0)), (0, 0)))
+        most = jnp.flip(jnp.cumsum(jnp.flip(chance, 0), 0), 0)  # P(D >= d)
+        below = jnp.concatenate([jnp.zeros_like(value), value])
 
-    inputs = data.pmf, data.limit, jnp.arange(periods)
-    value, quantity = lax.scan(back, jnp.zeros((items, states)), inputs, reverse=True)
-    return Found(quantity, value.T, jnp.ones(items, bool))
+        def at(total: Array, given: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            stock, equal, more = given
+            moved, order = lax.dynamic_slice_in_dim(below, states - stock, states), after - stock
+            allowed = (order == 0) | (order > 0) & (order <= limit) & (after <= data.highest)
+            paid = data.purchase * order + jnp.where(order > 0, data.fixed_order, 0)
+            money = jnp.where(allowed, paid + total + more * moved, NEVER)
+            least = money.min(0)
+            return total + equal * moved, (least, jnp.where(money == least, order, states).min(0))
+
+        _, (least, order) = lax.scan(at, jnp.zeros_like(value), (jnp.arange(states), chance[:states], most[:states]))
+        in_time = period + 1 < periods
+        end, end_down = _charge(data, states, period == periods - 1)
+        charge = _expected(end[None], end_down[None], pmf)[0]
+        return charge + jnp.where(in_time, least, 0), jnp.where(in_time, order, 0).astype(jnp.int16)
+
+    nothing = jnp.zeros((states, data.lead.shape[-1]))
+    value, quantity = lax.scan(back, nothing, (data.pmf, data.limit, jnp.arange(periods)), reverse=True)
+    return Found(quantity, value, jnp.ones(data.lead.shape, bool))
