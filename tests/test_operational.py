@@ -253,8 +253,8 @@ def test_what_is_not_exact_is_said():
     """Lost sales with a lead time of 2; limited orders; a table that ends below the best level; none of these."""
     pmf = constant(stats.poisson.pmf(np.arange(30), 5) / stats.poisson.cdf(29, 5), 10, 4)
     limit = np.full((10, 4), np.inf)
-    limit[:, 1] = 3
-    given = create(pmf=pmf, lead=[2, 2, 8, 2], lost=[True, False, False, False], holding=1, shortage=9, limit=limit, states=40)
+    limit[:, 1] = 7
+    given = create(pmf=pmf, lead=[2, 2, 8, 2], lost=[True, False, False, False], holding=1, shortage=9, limit=limit, states=60)
     assert operational.plan(given).exact.tolist() == [False, False, False, True]
     assert given.approximated.tolist() == [True, False, False, False]
 
