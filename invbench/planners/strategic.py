@@ -139,19 +139,26 @@ def create(
 
 def reachable(facilities: Facilities, radius: float | None) -> Facilities:
     """The network without ways beyond the radius. Raises Infeasible where a customer has none left, or capacity is short."""
+    within = connected(facilities, radius)
+    total, demand = facilities.capacity.sum(), facilities.demand.sum()
+    if total < demand * (1 - ROUNDING):
+        refusal = f"no plan of {facilities.name} is feasible: "
+        raise Infeasible(f"{refusal}the capacity of all sites is {total:.8g}, demand is {demand:.8g}")
+    return within
+
+
+def connected(facilities: Facilities, radius: float | None) -> Facilities:
+    """The network without ways beyond the radius. Raises Infeasible where a customer has none left."""
     cost = facilities.cost
     if radius is not None:
         require(facilities.distance is not None, "planner.radius", "null where a network has no distances", radius)
         cost = np.where(facilities.distance <= radius, cost, np.inf)
     alone = [facilities.customers[customer] for customer in np.flatnonzero(~np.isfinite(cost).any(0))]
-    refusal = f"no plan of {facilities.name} is feasible: "
     if alone:
         where = "" if radius is None else f" within {radius:g} {facilities.unit}".rstrip()
         more = f" and {len(alone) - 3} more" * (len(alone) > 3)
+        refusal = f"no plan of {facilities.name} is feasible: "
         raise Infeasible(f"{refusal}no site reaches customer {', '.join(alone[:3])}{more}{where}")
-    total, demand = facilities.capacity.sum(), facilities.demand.sum()
-    if total < demand * (1 - ROUNDING):
-        raise Infeasible(f"{refusal}the capacity of all sites is {total:.8g}, demand is {demand:.8g}")
     return replace(facilities, cost=cost)
 
 
