@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from invbench.networks import generated
-from invbench.planners import strategic
+from invbench.planners import outlook, risk, stochastic, strategic
 from invbench.planners.solve import limits
 
 
@@ -14,3 +14,12 @@ def planner(search="always", nodes=None, gap=0.0, **options):
 def generate(sites, customers, seed, tightness=None, count=None):
     (made,) = generated.load(sites=sites, customers=customers, seed=seed, tightness=tightness, transport=0.1)
     return replace(made, count=count, fixed=made.fixed if count is None else 0 * made.fixed)
+
+
+def under_risk(scenarios=None, penalty=20.0, **options):
+    scenarios = scenarios or outlook.drawn(count=5, variation=0.5, common=0.3, seed=3)
+    return stochastic.create(scenarios=scenarios, penalty=penalty, **options)
+
+
+def averse(weight, alpha):
+    return risk.create(kind="cvar", weight=weight, alpha=alpha)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from invbench.networks.facilities import Facilities
+from invbench.planners.solve import Solution
 from invbench.planners.strategic import Plan, Strategic
 
 SHARE = 1e-6  # of a customer's demand, or of a capacity, that may be missing or too much
@@ -22,7 +23,7 @@ def check(plan: Plan, facilities: Facilities, options: Strategic) -> list[str]:
         if load > facilities.capacity[site] * (1 + SHARE) + SHARE:
             limit = f"its capacity is {facilities.capacity[site]:.8g}"
             faults.append(f"site {facilities.sites[site]} serves {load:.8g} units, {limit}")
-    return faults + _sites(opened, facilities, options) + _claims(plan, _cost(opened, share, facilities))
+    return faults + _sites(opened, facilities, options) + claims(plan.solution, _cost(opened, share, facilities))
 
 
 def _customers(opened: np.ndarray, share: np.ndarray, facilities: Facilities, options: Strategic) -> list[str]:
@@ -63,9 +64,9 @@ def _cost(opened: np.ndarray, share: np.ndarray, facilities: Facilities) -> floa
     return fixed + math.fsum(share[used] * facilities.cost[used] for used in zip(*np.nonzero(share)))
 
 
-def _claims(plan: Plan, cost: float) -> list[str]:
+def claims(solution: Solution, cost: float) -> list[str]:
     """The objective is the cost, no bound is above it, and what is called optimal is proved."""
-    solution, faults = plan.solution, []
+    faults = []
     if not abs(solution.objective - cost) <= MONEY * max(1.0, abs(cost)):
         faults.append(f"the objective is said to be {solution.objective:.12g}, the plan costs {cost:.12g}")
     if solution.bound > cost + MONEY * max(1.0, abs(cost)):

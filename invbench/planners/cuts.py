@@ -101,7 +101,9 @@ def _tight(rows: Rows, values: np.ndarray) -> Rows:
     room = rows.matrix @ values - rows.lower
     keep = room <= SLACK * np.maximum(1, np.abs(rows.matrix) @ np.abs(values))
     labels = [""] * int(keep.sum())
-    return replace(rows, matrix=sparse.csr_array(rows.matrix[keep]), lower=rows.lower[keep], upper=rows.upper[keep], labels=labels)
+    return replace(
+        rows, matrix=sparse.csr_array(rows.matrix[keep]), lower=rows.lower[keep], upper=rows.upper[keep], labels=labels
+    )
 
 
 def _rounded(model: Model, values: np.ndarray) -> np.ndarray:

@@ -50,14 +50,17 @@ class Recourse:
         return (price * self.demand).sum(-1), np.stack(worth, -1)
 
     def _one(self, there: np.ndarray, room: np.ndarray, demand: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        shape, (sites, customers) = self.unit.shape, self.unit.shape
+        sites, customers = self.unit.shape
         upper = np.where(np.isfinite(self.unit), there[:, None] * demand, 0)
         rows = np.arange(customers + sites)
         low, high = np.r_[demand, np.full(sites, -np.inf)], np.r_[demand, room]
         self._linear.move(np.r_[upper.ravel(), demand], rows, low, high)
-        cost = self._linear.solve()
-        units, price = self._linear.values[: upper.size].reshape(shape), self._linear.prices[:customers]
-        return cost, np.clip(units, 0, upper), np.clip(price, 0, self.penalty)
+        self._linear.solve()
+        units, price = self._linear.values[: upper.size].reshape(self.unit.shape), self._linear.prices[:customers]
+        units = np.clip(units, 0, upper)
+        unmet = np.maximum(demand - units.sum(0), 0)
+        cost = (units[units > 0] * self.unit[units > 0]).sum() + self.penalty * unmet.sum()
+        return float(cost), units, np.clip(price, 0, self.penalty)
 
     @cached_property
     def _linear(self) -> Linear:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyscipopt
@@ -16,6 +16,7 @@ from invbench.checks import number, whole
 NAMED = 4  # constraints of one kind that a sentence names; of more it gives the number
 SOUGHT = 10_000  # nodes of SCIP's search for constraints that conflict, in all
 FEASIBLE = 1e-6  # share of a constraint's size by which it may be violated
+NOTHING = 1e-9  # money that is no more than rounding
 STATES = {"optimal": "optimal", "gaplimit": "gap limit", "nodelimit": "node limit", "totalnodelimit": "node limit"}
 
 
@@ -93,10 +94,15 @@ class Solution(NamedTuple):
         """(objective - bound) / |objective|; None without a solution."""
         return None if self.objective is None else gap(self.objective, self.bound)
 
+    def told(self) -> dict[str, Any]:
+        """As report.json has it."""
+        told = {"objective": self.objective, "bound": self.bound, "gap": self.gap, "status": self.status}
+        return told | {"nodes": self.nodes, "seconds": self.seconds}
+
 
 def gap(objective: float, bound: float) -> float:
     """The share of the objective that is not proved: (objective - bound) / |objective|, at least 0."""
-    return max(0.0, objective - bound) / max(abs(objective), 1e-12)
+    return max(0.0, objective - bound) / max(abs(objective), NOTHING)
 
 
 def scip(model: Model, limits: Limits = Limits(), start: np.ndarray | None = None) -> Solution:

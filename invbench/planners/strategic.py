@@ -121,10 +121,8 @@ class Plan(NamedTuple):
 
     def summary(self, facilities: Facilities) -> dict[str, Any]:
         """As report.json has it."""
-        solution = self.solution
-        told = {"objective": solution.objective, "bound": solution.bound, "gap": solution.gap, "status": solution.status}
         names = [site for site, opened in zip(facilities.sites, self.opened) if opened]
-        return told | {"nodes": solution.nodes, "seconds": solution.seconds, "open": names}
+        return self.solution.told() | {"open": names}
 
 
 def create(

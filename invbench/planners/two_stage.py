@@ -111,9 +111,13 @@ class TwoStage:
         if built.shape[1] > 1:
             draft.rows("one size for site", [(built, 1)], -np.inf, 1, facilities.sites, shown=False)
         if facilities.count is not None:
-            draft.rows("number of sites", [(built.reshape(1, -1), 1)], facilities.count, facilities.count, (f"= {facilities.count}",))
+            draft.rows(
+                "number of sites", [(built.reshape(1, -1), 1)], facilities.count, facilities.count, (f"= {facilities.count}",)
+            )
         if self.budget is not None:
-            draft.rows("budget", [(built.reshape(1, -1), self.running.reshape(1, -1))], -np.inf, self.budget, (f"<= {self.budget:g}",))
+            draft.rows(
+                "budget", [(built.reshape(1, -1), self.running.reshape(1, -1))], -np.inf, self.budget, (f"<= {self.budget:g}",)
+            )
         return built
 
     def _only_from_open(self, draft: Draft, share: np.ndarray, built: np.ndarray) -> None:
@@ -127,7 +131,7 @@ class TwoStage:
         return (1 - self.risk.weight) * self.scenarios.probability
 
     def _tail(self, draft: Draft, spent: Terms) -> None:
-        """A quantile and what each scenario costs beyond it, which is at least its spending [scenario, term] less the quantile."""
+        """A quantile and what each scenario costs beyond it: at least its spending [scenario, term] less the quantile."""
         if self.risk.weight == 0:
             return
         weight, probability = self.risk.weight, self.scenarios.probability
