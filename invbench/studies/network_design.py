@@ -156,7 +156,7 @@ def _figures(answers: list[Answer]) -> Iterator[tuple[str, str]]:
 
 
 def front(name: str, points: list[tuple[float, float, float]]) -> str:
-    """SVG of weight, mean and CVaR of each plan; plans that are the same share a point, named by all its weights."""
+    """SVG of weight, mean and CVaR of each plan; plans that are the same share a point, named by its weights."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -164,12 +164,12 @@ def front(name: str, points: list[tuple[float, float, float]]) -> str:
 
     with matplotlib.rc_context(figures.STYLE | {"svg.hashsalt": name}):
         axes = figures._axes(figure := Figure((figures.WIDTH / 72, 300 / 72), dpi=72), 76)
-        means, tails = np.array(points).T[1:]
-        axes.margins(0.2)
-        axes.plot(means, tails, "o-", color=figures.PALETTE[0], linewidth=1.5, markersize=7)
+        shared = _shared(points)
+        spots = np.array(list(shared))
+        axes.plot(*spots.T, "o", color=figures.PALETTE[0], markersize=8)
         axes.set(xlabel="mean cost, money a period", ylabel="CVaR of cost, money a period")
-        for (mean, tail), weights in _shared(points).items():
-            figures._note(axes, ", ".join(f"{weight:g}" for weight in weights), (mean, tail), (8, 8), color=figures.INK)
+        axes.set(**{f"{axis}lim": figures._limits(ends, ends[:, None], 0.3) for axis, ends in zip("xy", spots.T)})
+        figures._name_points(axes, spots, [_named(weights) for weights in shared.values()], [])
         return figures._svg(figure)
 
 
@@ -178,3 +178,7 @@ def _shared(points: list[tuple[float, float, float]]) -> dict[tuple[float, float
     for weight, mean, tail in points:
         found.setdefault((float(f"{mean:.9g}"), float(f"{tail:.9g}")), []).append(weight)
     return found
+
+
+def _named(weights: list[float]) -> str:
+    return f"weight {weights[0]:g}" + f" to {weights[-1]:g}" * (len(weights) > 1)
