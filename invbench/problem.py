@@ -37,6 +37,7 @@ class Problem:
     history: History | None = None  # what was observed before `start`; None where the process is known
     judged_on: Any = None  # the true process, or the data; None for methods
     evaluation_seed: int = 0
+    network: Any = None  # the `Facilities` that a system of sites and customers was made of
 
     @property
     def items(self) -> int:
@@ -117,6 +118,7 @@ def create(
     seed: int,
     evaluation_seed: int,
     judged_on: Any = None,
+    network: Any = None,
 ) -> Problem:
     """A checked problem. `judged_on` replaces the scenario in judging (out of distribution); None: the same.
 
@@ -135,7 +137,9 @@ def create(
         require(scenario.items == system.demand_items, "scenario.items", rule, scenario.items)
         cost = _by_node(cost, system)
     truth = judged_on or scenario
-    common = dict(cost=cost, horizon=horizon, window=window, seed=seed, judged_on=truth, evaluation_seed=evaluation_seed)
+    common = dict(
+        cost=cost, horizon=horizon, window=window, seed=seed, judged_on=truth, evaluation_seed=evaluation_seed, network=network
+    )
     if not is_data and information != "history":
         problem = Problem(scenario, system, start=0, **common)
     else:

@@ -15,6 +15,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
+from invbench import rolling
 from invbench.keys import named
 from invbench.types import Array, Flows, Observation, Paths, Policy
 
@@ -136,6 +137,8 @@ def _pad_paths(paths: Paths, size: int) -> Paths:
 
 
 def _run(system, policy, paths, measure, arguments, key, keep, first=0):
+    if policy.revise is not None:
+        return rolling.run(system, policy, paths, measure, arguments, keep)
     n, items = paths.demand.shape[1:]
     blocks, size = _tiles(n, len(jax.devices()), items)
     params = (

@@ -18,19 +18,21 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from invbench import jobs, problem, saved
+from invbench import jobs, problem, rolling, saved
 from invbench.checks import require
 from invbench.costs import Economics
 from invbench.evaluation import report
 from invbench.evaluation.statistics import mean
 from invbench.jobs import Refused
 from invbench.keys import root
+from invbench.networks import distribution
 from invbench.problem import Problem
 from invbench.tracker import Careful, Log
 from invbench.types import Paths, Policy
 
 LOG = logging.getLogger("invbench")
 PACKAGE = "invbench"
+STORY = "demand", "ordered", "received", "held", "missed"  # what is shown of a path
 SMALL = 16  # fitted parameters with at most so many values are written into the report
 
 
@@ -112,16 +114,18 @@ def place(config: DictConfig, plain: dict[str, Any]) -> tuple[Path, str]:
     names = plain["names"]
     title = f"{names['method']}-{names['scenario']}" if plain["study"] is None else names["experiment"] or "study"
     title = f"evaluate-{title}" if "policy" in plain else title
-    own = jobs.slug(f"{title}-{jobs.digest(jobs.content(plain) | _data(plain['scenario']))}")
+    own = jobs.slug(f"{title}-{jobs.digest(jobs.content(plain) | _files(plain))}")
     parent = jobs.inside(Path(plain["outputs"]), plain["name"] or "runs")
     label = ",".join(sorted(text for text in HydraConfig.get().overrides.task if not jobs.elsewhere(text))) if sweep else ""
     return parent / own, label if sweep else (own if plain["name"] is None else "")
 
 
-def _data(scenario: dict[str, Any]) -> dict[str, str]:
-    """A hash of every data file that a scenario names: the same name with other data is another job."""
-    named = [value for name, value in scenario.items() if name.endswith("path") and value]
-    return {str(name): jobs.hash_file(Path(name)) for name in named if Path(name).is_file()}
+def _files(plain: dict[str, Any]) -> dict[str, str]:
+    """A hash of every data file that scenario and network name: the same name with other data is another job."""
+    parts = (plain["scenario"], plain.get("network") or {})
+    named = [Path(value) for part in parts for name, value in part.items() if name.endswith("path") and value]
+    files = [file for path in named for file in (sorted(path.glob("*.txt")) if path.is_dir() else [path])]
+    return {str(file): jobs.hash_file(file) for file in files if file.is_file()}
 
 
 def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
@@ -186,7 +190,7 @@ def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:
 def setting(plain: dict[str, Any]) -> Setting:
     """The problem of a config with what it is judged by; the same object for all methods of one process."""
     parts = (json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation"))
-    return _setting(*parts, plain["seed"], json.dumps(_data(plain["scenario"])))
+    return _setting(*parts, json.dumps(plain.get("network")), plain["seed"], json.dumps(_files(plain)))
 
 
 def study(config: DictConfig) -> Path:
@@ -225,20 +229,33 @@ def remark(method: Any) -> str:
 
 
 @lru_cache(maxsize=2)
-def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, seed: int, data: str) -> Setting:
+def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, network: str, seed: int, data: str) -> Setting:
     """What all methods on one setting share, made once in a process. data: hashes of the files that it reads."""
-    scenario, given, evaluation = (json.loads(part) for part in (scenario, given, evaluation))
-    economics = build(json.loads(cost))
+    scenario, given, evaluation, network = (json.loads(part) for part in (scenario, given, evaluation, network))
+    economics, facilities = build(json.loads(cost)), _facilities(network)
+    scenario = scenario if facilities is None else scenario | {"items": facilities.shape[1]}
     shifted = build(scenario | evaluation["shift"]) if evaluation["shift"] else None
+    parts = build(scenario), build(json.loads(system)), economics.operations
+    if facilities is not None:
+        parts, shifted = distribution.placed(facilities, *parts), shifted and distribution.scenario(facilities, shifted)
     made = problem.create(
-        build(scenario), build(json.loads(system)), economics.operations, **given,
-        horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], judged_on=shifted,
+        *parts, **given, horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], judged_on=shifted,
+        network=facilities,
     )  # fmt: skip
     paths = made.evaluation_paths(problem.whole("evaluation.paths", evaluation["paths"], low=2))
     if evaluation["bound"] is None or not build(evaluation["bound"]).covers(made):
         return Setting(made, economics, paths, None, True)
     plan = build(evaluation["bound"]).plan(made, paths)
     return Setting(made, economics, paths, np.asarray(plan.bound, np.float64), plan.exact)
+
+
+def _facilities(network: dict[str, Any] | None) -> Any:
+    """The network that a config names: one; None where it names none."""
+    if network is None:
+        return None
+    found = build(network)
+    require(len(found) == 1, "network.path", "one file where a network is simulated", f"a folder with {len(found)} instances")
+    return found[0]
 
 
 def describe(
@@ -288,18 +305,29 @@ def trajectory(setting: Setting, policy: Policy, key: jax.Array) -> dict[str, np
     first = Paths(*(None if part is None else part[:, :1] for part in setting.evaluation[:3]), setting.evaluation.start)
     if policy.per_path:
         policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., :1, :], policy.params))
+    if setting.problem.network is not None:
+        return pictured(setting.problem, policy, first)
     flows = setting.problem.simulate(policy, first, key)
-    return {name: np.asarray(getattr(flows, name))[0].sum(-1) for name in ("demand", "ordered", "received", "held", "missed")}
+    return {name: np.asarray(getattr(flows, name))[0].sum(-1) for name in STORY}
+
+
+def pictured(made: Problem, policy: Policy, path: Paths) -> dict[str, np.ndarray]:
+    """Flows of one path [horizon], and what a map of the network shows of it: places, who is served from where, stock."""
+    orders, flows = rolling.followed(made.system, policy, path)
+    told = {name: np.asarray(getattr(flows, name))[:, 0].sum(-1) for name in STORY}
+    return told | distribution.picture(
+        made.network, made.system, np.asarray(orders)[:, 0], jax.tree.map(lambda leaf: leaf[:, 0], flows)
+    )
 
 
 def _decisions(setting: Setting, policy: Policy, key: jax.Array) -> dict[str, float]:
     """Seconds for one decision in a warm simulation, and what the first one took to compile."""
     spent = []
-    for _ in range(2):
+    for _ in range(2 if policy.revise is None else 1):
         started = time.perf_counter()
         jax.block_until_ready(setting.problem.benefit(policy, setting.evaluation, key))
         spent.append(time.perf_counter() - started)
-    return {"compile": max(spent[0] - spent[1], 0.0), "decision": spent[1] / setting.evaluation.demand.size}
+    return {"compile": max(spent[0] - spent[-1], 0.0), "decision": spent[-1] / setting.evaluation.demand.size}
 
 
 def fail(folder: Path, error: Exception) -> None:

@@ -73,7 +73,9 @@ class Flows(NamedTuple):
     expedited: Array | None = None  # of what was ordered, from the fast supplier; None where there is one supplier
     in_transit: Array | None = None  # on the way to the item at the end of the period; None where it is not charged
     carried: Array | None = None  # units sent to the item times the length of their way; None where ways have no length
-    used: Array | None = None  # 1 where a site is in use in this period, at its first product, else 0; None where none can be closed
+    used: Array | None = (
+        None  # 1 where a site is in use in this period, at its first product, else 0; None where none can be closed
+    )
 
 
 class Paths(NamedTuple):
@@ -99,3 +101,7 @@ class Policy(NamedTuple):
     random: bool = False
     elementwise: bool = True
     per_path: bool = False  # leaves of params are [..., n, item]: a plan for each path
+    every: int = 0  # periods between two revisions; 0: it is never revised
+    revise: Callable[[Any, Observation], Any] | None = (
+        None  # new params from the old and what all paths have seen; see rolling.py
+    )

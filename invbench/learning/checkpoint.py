@@ -32,7 +32,9 @@ VIEWED = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"
 KINDS = "jax", "numpy", "number", "key"
 KEYS = "threefry2x32", "rbg", "unsafe_rbg"  # implementations of PRNG keys
 ARGUMENTS = ["params", "observation", "key"]  # of every policy's apply
-FLAGS = {"window": int, "random": bool, "elementwise": bool, "per_path": bool}
+REVISE = ["params", "observation"]  # of every policy's revise
+FLAGS = {"window": int, "random": bool, "elementwise": bool, "per_path": bool, "every": int}
+NEWER = {"every": 0}  # what manifests of earlier versions do not have
 
 
 class Saved(NamedTuple):
@@ -72,12 +74,19 @@ def load(path: Path, like: Any = None) -> tuple[Any, dict[str, Any]]:
 
 def save_policy(path: Path, policy: Policy, config: dict[str, Any], reads: dict[str, list[int]]) -> None:
     """Write a policy with the resolved config of its job; see `Saved`. Raises ValueError where its apply cannot be named."""
-    apply = f"{getattr(policy.apply, '__module__', '')}:{getattr(policy.apply, '__qualname__', '')}"
-    if _named(apply) is not policy.apply:
-        raise ValueError(f"apply of a policy must be a function of a module of invbench to be saved, got {policy.apply!r}")
-    _check_arguments(policy.apply, apply)
+    functions = {"apply": _name_of("apply", policy.apply, ARGUMENTS)}
+    if policy.revise is not None:
+        functions["revise"] = _name_of("revise", policy.revise, REVISE)
     flags = {name: getattr(policy, name) for name in FLAGS}
-    save(path, policy.params, {"policy": {"apply": apply, **flags}, "config": config, "reads": reads})
+    save(path, policy.params, {"policy": functions | flags, "config": config, "reads": reads})
+
+
+def _name_of(role: str, function: Any, arguments: list[str]) -> str:
+    text = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    if _named(text) is not function:
+        raise ValueError(f"{role} of a policy must be a function of a module of invbench to be saved, got {function!r}")
+    _check_arguments(role, function, text, arguments)
+    return text
 
 
 def load_policy(path: Path) -> Saved:
@@ -85,7 +94,7 @@ def load_policy(path: Path) -> Saved:
     params, manifest = _load(path, None)
     try:
         about = manifest["about"]
-        flags = {name: about["policy"][name] for name in FLAGS}
+        flags = {name: (NEWER | about["policy"])[name] for name in FLAGS}
         apply, config, reads = about["policy"]["apply"], about["config"], about["reads"]
         sound = all(type(flags[name]) is kind for name, kind in FLAGS.items()) and isinstance(config, dict)
         sound &= all(isinstance(size, int) for shape in reads.values() for size in shape)
@@ -93,15 +102,23 @@ def load_policy(path: Path) -> Saved:
         sound = False
     if not sound:
         raise Refused(f"{manifest_of(path).name} is not the manifest of a policy")
-    function = _named(apply)
-    if not inspect.isfunction(function):
-        raise Refused(f"apply in {manifest_of(path).name} must be a function of a module of invbench, got {apply!r}")
-    _check_arguments(function, apply)
+    function = _function(path, "apply", apply, ARGUMENTS)
+    revise = about["policy"].get("revise")
+    flags["revise"] = None if revise is None else _function(path, "revise", revise, REVISE)
     leaves = jax.tree_util.tree_leaves_with_path(params)
     lost = [where for where, leaf in leaves if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) and jnp.isnan(leaf).any()]
     if lost:
         raise Refused(f"{path.name}: params{jax.tree_util.keystr(lost[0])} holds what is not a number")
     return Saved(Policy(params, function, **flags), config, reads, manifest["sha256"])
+
+
+def _function(path: Path, role: str, text: Any, arguments: list[str]) -> Any:
+    """The function that a manifest names."""
+    function = _named(text)
+    if not inspect.isfunction(function):
+        raise Refused(f"{role} in {manifest_of(path).name} must be a function of a module of invbench, got {text!r}")
+    _check_arguments(role, function, text, arguments)
+    return function
 
 
 def manifest_of(path: Path) -> Path:
@@ -293,7 +310,7 @@ def _named(text: Any) -> Any:
     return named if own else None
 
 
-def _check_arguments(apply: Any, text: str) -> None:
+def _check_arguments(role: str, function: Any, text: str, arguments: list[str]) -> None:
     """Refuse a function that is no policy's, whatever it would do."""
-    if list(inspect.signature(apply).parameters) != ARGUMENTS:
-        raise Refused(f"apply of a policy must be a function of {', '.join(ARGUMENTS)}, got {text!r}")
+    if list(inspect.signature(function).parameters) != arguments:
+        raise Refused(f"{role} of a policy must be a function of {', '.join(arguments)}, got {text!r}")

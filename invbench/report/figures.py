@@ -35,9 +35,10 @@ def all(scenario: ScenarioResults, palette: dict[str, str] | None = None) -> dic
     import matplotlib  # here, because it is slow to import
 
     from invbench.report.curves import learning
+    from invbench.report.maps import network_map, site_stock
 
     palette, drawn = palette or colours([result.method for result in scenario.results]), {}
-    for draw in (difference, risk, costs, distribution, trajectory, break_even, learning):
+    for draw in (difference, network_map, site_stock, risk, costs, distribution, trajectory, break_even, learning):
         with matplotlib.rc_context(STYLE | {"svg.hashsalt": f"{scenario.scenario} {draw.__name__}"}):
             draw(figure := _figure(scenario), scenario, palette)
             drawn |= {draw.__name__: _svg(figure)} if figure.axes else {}
@@ -257,7 +258,8 @@ def trajectory(figure, scenario: ScenarioResults, palette: dict[str, str]) -> No
 def _story(axes, result: Result, colour: str, least: float) -> None:
     """The middle of the horizon, away from how it starts and ends; the scale is the baseline's unless more is needed."""
     first = max(0, (len(result.trajectory["held"]) - PERIODS) // 2)
-    flow = {name: np.asarray(values, float)[first : first + PERIODS] for name, values in result.trajectory.items()}
+    shown = "held", "ordered", "demand", "missed"
+    flow = {name: np.asarray(result.trajectory[name], float)[first : first + PERIODS] for name in shown}
     periods = first + 1 + np.arange(len(flow["held"]))
     top = 1.05 * max(least, *(flow[name].max() for name in ("held", "ordered", "demand")))
     axes.set(xlim=(periods[0] - 1, periods[-1] + 1), ylim=(-1.1 * max(flow["missed"].max(), 0.1 * top), top))

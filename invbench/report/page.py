@@ -6,13 +6,22 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from invbench.report import figures
+from invbench.report import figures, maps
 from invbench.report.tables import COLUMNS, SUMMARY, Comparison, Result, ScenarioResults, percent
 
 CAPTIONS = {  # figure -> title, how to read it
     "difference": (
         "Who beats the baseline",
         "Mean difference to the baseline, path by path, with its 95\u00a0% interval. Hollow: may be chance (p is 0.05 or more).",
+    ),
+    "network_map": (
+        "The network on one path",
+        "Squares: sites, with the share of what they can send that is asked of them. Lines: who is served from where, "
+        "the wider the more. Grey dots: customers, the larger the more demand.",
+    ),
+    "site_stock": (
+        "Stock of the sites on one path",
+        "Units on hand at the end of each period.",
     ),
     "risk": (
         "Benefit against risk",
@@ -40,6 +49,7 @@ CAPTIONS = {  # figure -> title, how to read it
         "Mean net benefit of operations on validation paths while training. Dashed: a tuned classical rule on the same paths.",
     ),
 }
+CHOICES = {"trajectory": figures.chosen, "network_map": maps.chosen, "site_stock": maps.chosen}  # one method at a time is shown
 STATES = ("baseline", "failed", "missing")  # what a cell says in words
 HELP = {
     "net_benefit": "revenue + salvage - costs of operations - costs of the method itself",
@@ -290,8 +300,8 @@ def _figure(name: str, svg: str, scenario: ScenarioResults) -> str:
     head = re.sub(r' (width|height|xmlns|xmlns:xlink|version)="[^"]*"', "", svg[start : svg.index(">", start)])
     head += f' role="img" aria-label="{escape(title)}: {escape(scenario.scenario)}"'
     choice = ""
-    if name == "trajectory":
-        names = enumerate(escape(result.name) for result in figures.chosen(scenario))
+    if name in CHOICES:
+        names = enumerate(escape(result.name) for result in CHOICES[name](scenario))
         options = "".join(f'<option value="{place}">{label}</option>' for place, label in names)
         choice = f'<select aria-label="Method of the path" autocomplete="off">{options}</select>'
     drawing = head + svg[svg.index(">", start) :]
