@@ -39,7 +39,7 @@ def solve(model: Model, separate: Separate, limits: Limits) -> Solution:
         cuts = relaxed(model, separate)
     except Infeasible:
         raise Infeasible(conflict(model)) from None
-    found = _Best(None, np.inf, -np.inf, 0)
+    found, seen = _Best(None, np.inf, -np.inf, 0), set()
     while True:
         left = replace(limits, nodes=None if limits.nodes is None else limits.nodes - found.nodes)
         solved = scip(replace(model, rows=(*model.rows, *cuts)), left, found.values)
@@ -47,9 +47,13 @@ def solve(model: Model, separate: Separate, limits: Limits) -> Solution:
         found = found.after(solved, separated)
         more = separated.cuts if separated else None
         spent = limits.nodes is not None and found.nodes >= limits.nodes
-        if more is None or spent or found.gap <= max(limits.gap, PROVED):
+        again = (
+            more is not None and _named(model, solved.values) in seen
+        )  # its cuts are there, and the solver lets them be broken
+        if more is None or again or spent or found.gap <= max(limits.gap, PROVED):
             return found.solution(solved.status, limits, time.perf_counter() - began)
         cuts.append(more)
+        seen.add(_named(model, solved.values))
 
 
 class _Best(NamedTuple):
@@ -109,6 +113,11 @@ def _tight(rows: Rows, values: np.ndarray) -> Rows:
 def _rounded(model: Model, values: np.ndarray) -> np.ndarray:
     """Without the solver's rounding of whole numbers."""
     return np.where(model.whole, values.round(), values)
+
+
+def _named(model: Model, values: np.ndarray) -> bytes:
+    """The choice of whole numbers."""
+    return values[model.whole].round().tobytes()
 
 
 def cuts_of(matrix: sparse.csr_array, lower: np.ndarray, broken: np.ndarray) -> Rows | None:
