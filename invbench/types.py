@@ -73,9 +73,7 @@ class Flows(NamedTuple):
     expedited: Array | None = None  # of what was ordered, from the fast supplier; None where there is one supplier
     in_transit: Array | None = None  # on the way to the item at the end of the period; None where it is not charged
     carried: Array | None = None  # units sent to the item times the length of their way; None where ways have no length
-    used: Array | None = (
-        None  # 1 where a site is in use in this period, at its first product, else 0; None where none can be closed
-    )
+    used: Array | None = None  # 1 at the first product of a site in use in this period, else 0; None where none can be closed
 
 
 class Paths(NamedTuple):
