@@ -66,7 +66,7 @@ def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int
 
 @jax.jit
 def _count(flows: Flows, cost: CostModel, served: Array | None) -> tuple[Money, dict[str, Array]]:
-    """Money and counts over the horizon, each [n, item]; flows: [n, horizon, item]; served: [item] 1 for customers of a network."""
+    """Money and counts over the horizon, each [n, item]; flows: [n, horizon, item]; served: [item] 1 for network customers."""
     horizon = flows.demand.shape[1]
     last = (jnp.arange(horizon) == horizon - 1)[None, :, None]
     money = jax.tree.map(partial(jnp.sum, axis=1), cost.charge(flows, last))
