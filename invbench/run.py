@@ -25,8 +25,10 @@ from invbench.evaluation import report
 from invbench.evaluation.statistics import mean
 from invbench.jobs import Refused
 from invbench.keys import root
-from invbench.networks import distribution
+from invbench.networks import distribution, trees
+from invbench.networks.facilities import Facilities
 from invbench.problem import Problem
+from invbench.scenarios import apportioned
 from invbench.tracker import Careful, Log
 from invbench.types import Paths, Policy
 
@@ -132,6 +134,8 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     """Fit (or take a saved policy), judge, write."""
     made = setting(plain)
     method = build(plain["method"])
+    fits = not hasattr(made.problem.system, "demand_items") or "network" in getattr(method, "systems", ())
+    require(fits, "method", "one for networks, as hierarchical or installation_base_stock", plain["names"]["method"])
     key = root(plain["seed"], "method", plain["names"]["method"])
     log, started = Log(tracker, _states(folder)), time.perf_counter()
     if "policy" in plain:
@@ -233,11 +237,12 @@ def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str,
     """What all methods on one setting share, made once in a process. data: hashes of the files that it reads."""
     scenario, given, evaluation, network = (json.loads(part) for part in (scenario, given, evaluation, network))
     economics, facilities = build(json.loads(cost)), _facilities(network)
-    scenario = scenario if facilities is None else scenario | {"items": facilities.shape[1]}
+    scenario = scenario if facilities is None else scenario | {"items": len(facilities.demand)}
     shifted = build(scenario | evaluation["shift"]) if evaluation["shift"] else None
     parts = build(scenario), build(json.loads(system)), economics.operations
     if facilities is not None:
-        parts, shifted = distribution.placed(facilities, *parts), shifted and distribution.scenario(facilities, shifted)
+        placed = trees.placed if isinstance(facilities, trees.Tree) else distribution.placed
+        parts, shifted = placed(facilities, *parts), shifted and apportioned.create(shifted, facilities.demand)
     made = problem.create(
         *parts, **given, horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], judged_on=shifted,
         network=facilities,
@@ -305,7 +310,7 @@ def trajectory(setting: Setting, policy: Policy, key: jax.Array) -> dict[str, np
     first = Paths(*(None if part is None else part[:, :1] for part in setting.evaluation[:3]), setting.evaluation.start)
     if policy.per_path:
         policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., :1, :], policy.params))
-    if setting.problem.network is not None:
+    if isinstance(setting.problem.network, Facilities):
         return pictured(setting.problem, policy, first)
     flows = setting.problem.simulate(policy, first, key)
     return {name: np.asarray(getattr(flows, name))[0].sum(-1) for name in STORY}

@@ -1,12 +1,15 @@
 """Three planning layers: each binds the next, nobody looks ahead, and what they earn is near what is known to be best."""
 
+import json
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command import invbench
 from omegaconf import OmegaConf
 
 from invbench import configs, problem, rolling, run
@@ -208,3 +211,46 @@ def test_networks_that_no_plan_serves():
         fitted(posed(tight))
     with pytest.raises(ValueError, match="system.batch must be null where there is a network, got 5.0"):
         distribution.system(small(), single.create(lead_time=1, backlog=False, batch=5))
+
+
+JOB = [
+    "method=hierarchical",
+    "network=generated",
+    "network.sites=4",
+    "network.customers=6",
+    "network.transport=0.02",
+    "tracker=none",
+]
+JOB += ["evaluation.paths=8", "evaluation.validation_paths=8", "evaluation.horizon=30", "method.every=10"]
+
+
+def folder_of(done):
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.rstrip("\n").splitlines()[-1])
+
+
+def test_a_job_its_page_and_its_policy_judged_again(tmp_path):
+    job = folder_of(invbench(tmp_path, *JOB))
+    report = json.loads((job / "report.json").read_text())
+    assert report["sites"]["mean"] > 0 and report["transport"]["mean"] > 0 and 0.5 < report["fill_rate"]["mean"] <= 1
+    again = folder_of(invbench(tmp_path, "evaluate", f"policy={job / 'policy.safetensors'}", "tracker=none"))
+    assert (again / "values.npz").read_bytes() == (job / "values.npz").read_bytes()
+    sweep = folder_of(invbench(tmp_path, "-m", *JOB, "method=hierarchical,hierarchical_rules"))
+    page = (sweep / "index.html").read_text()
+    assert "The network on one path" in page and "Stock of the sites on one path" in page
+
+
+@pytest.mark.parametrize(
+    "overrides, sentence",
+    [
+        (["~network"], "network must be chosen for method=hierarchical"),
+        (["network.tightness=0.5"], "the capacity of all sites is"),
+        (["system.batch=4"], "system.batch must be null where there is a network"),
+        (["method=s_S"], "network"),
+        (["scenario=history"], "scenario"),
+    ],
+)
+def test_jobs_that_cannot_be_planned_say_why(overrides, sentence, tmp_path):
+    done = invbench(tmp_path, *JOB, *overrides)
+    assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

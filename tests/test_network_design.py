@@ -16,7 +16,8 @@ from invbench.planners import checker, checker_location_inventory, checker_perio
 
 RUN = "+experiment=network_design", "tracker=none"
 SMALL = "network.sites=5", "network.customers=8", "study.planners.stochastic.scenarios.count=5"
-CHOICES = sorted(path.name[:-5] for path in (configs.home() / "planner").iterdir())
+OTHERS = {"tactical", "operational"}  # which plan for sites that are open
+CHOICES = sorted({path.name[:-5] for path in (configs.home() / "planner").iterdir()} - OTHERS)
 CAP = "2 3\n10 100\n10 50\n5 1 9\n5 9 2\n5 8 4\n"  # two sites for 10 units each, three customers of 5
 
 

@@ -180,7 +180,7 @@ def test_track_gives_everything_in_order_and_leaves_stdout_alone(capsys):
 
 
 TABLES = "zipkin2008 dcl zheng_federgruen1991 gijsbrechts2022_dual_sourcing demoor2022 hendrix2019 clark_scarf".split()
-TABLES += "sterman1989 bijvank2015 textbook".split()
+TABLES += "sterman1989 bijvank2015 textbook orlib".split()
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import choice, require, whole
-from invbench.dynamics.network import Network
 from invbench.keys import named
 from invbench.networks import distribution
+from invbench.networks.facilities import Facilities
 from invbench.planners import hierarchy, tactical_allocation
 from invbench.planners.strategic import Strategic
 from invbench.planners.tactical import Rolling
@@ -41,6 +41,7 @@ class Hierarchical:
     days_of_supply: int
     family: ClassVar[str] = "traditional"
     tuned: ClassVar[bool] = False
+    systems: ClassVar[tuple[str, ...]] = ("network",)
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field or the problem makes no sense, `Infeasible` where no design is feasible."""
@@ -61,7 +62,7 @@ class Hierarchical:
         return Policy(params, apply, window=window, every=self.every, revise=hierarchy.revise)
 
     def _check(self, problem: Problem) -> None:
-        if not isinstance(problem.system, Network) or problem.network is None:
+        if not isinstance(problem.network, Facilities):
             raise ValueError("network must be chosen for method=hierarchical, as network=generated, got none")
         for layer in ("strategic", "tactical", "operational"):
             choice(f"method.{layer}", getattr(self, layer), LAYERS)

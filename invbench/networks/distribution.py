@@ -69,12 +69,7 @@ def placed(
     facilities: Facilities, process: Scenario, single: Any, money: CostModel
 ) -> tuple[Scenario, network.Network, CostModel]:
     """Scenario, system and costs of a single stocking point as those of the network."""
-    return scenario(facilities, process), system(facilities, single), cost(facilities, money)
-
-
-def scenario(facilities: Facilities, given: Scenario) -> Scenario:
-    """The process at every customer, with the customer's demand as its mean."""
-    return apportioned.create(given, facilities.demand)
+    return apportioned.create(process, facilities.demand), system(facilities, single), cost(facilities, money)
 
 
 def picture(facilities: Facilities, system: network.Network, orders: np.ndarray, flows: Any) -> dict[str, np.ndarray]:

@@ -5,15 +5,20 @@ Operations Management 10(1), 19-23; Graves and Willems 2000, M&SOM 2(1), 68-83, 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from invbench.checks import require
+from invbench.costs import CostModel
 from invbench.dynamics import network
+from invbench.dynamics.arcs import OUTSIDE
 from invbench.dynamics.network import Network
+from invbench.dynamics.single import Single
+from invbench.scenarios import apportioned
+from invbench.scenarios.base import Scenario
 
 COLUMNS = (
     "stage_id", "lead_time", "max_s_time", "cost", "risk_pool",
@@ -53,6 +58,23 @@ class Tree:
     def demanded(self) -> np.ndarray:
         """[customer] numbers of the stages that have customers."""
         return np.flatnonzero(np.isfinite(self.mean))
+
+    @property
+    def demand(self) -> np.ndarray:
+        """[customer] units a period, on average."""
+        return self.mean[self.demanded]
+
+
+def placed(tree: Tree, process: Scenario, single: Any, money: CostModel) -> tuple[Scenario, Network, CostModel]:
+    """Scenario, system and costs of a single stocking point as those of the tree: where demand is, its mean is the tree's.
+
+    A unit is bought once, from outside; all other rates hold at every stage. Lead times are the tree's.
+    """
+    require(isinstance(single, Single), "system", "lost_sales or backlog where there is a network", type(single).__name__)
+    chain = system(tree, backlog=single.backlog, initial_stock=None, storage=single.capacity)
+    bought = np.zeros(chain.nodes, np.float32)
+    bought[[below for above, below in zip(chain.suppliers, chain.destinations) if above == OUTSIDE]] = 1
+    return apportioned.create(process, tree.demand), chain, replace(money, purchase=bought * np.asarray(money.purchase))
 
 
 def load(*, path: str) -> tuple[Tree, ...]:
