@@ -243,14 +243,20 @@ def test_a_job_its_page_and_its_policy_judged_again(tmp_path):
 @pytest.mark.parametrize(
     "overrides, sentence",
     [
-        (["~network"], "network must be chosen for method=hierarchical"),
         (["network.tightness=0.5"], "the capacity of all sites is"),
         (["system.batch=4"], "system.batch must be null where there is a network"),
-        (["method=s_S"], "network"),
-        (["scenario=history"], "scenario"),
+        (["scenario=poisson"], "scenario must be one with a mean, as seasonal, where there is a network"),
     ],
 )
 def test_jobs_that_cannot_be_planned_say_why(overrides, sentence, tmp_path):
     done = invbench(tmp_path, *JOB, *overrides)
     assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "method, sentence", [("hierarchical", "network must be chosen"), ("s_S", "method must be one for networks")]
+)
+def test_a_method_and_its_network(method, sentence, tmp_path):
+    done = invbench(tmp_path, f"method={method}", "tracker=none", *(["network=generated"] if method == "s_S" else []))
+    assert done.returncode == 1 and sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1

@@ -1,11 +1,13 @@
 """Supply chains as tables of stages: what the files say, what they may not say, and which of them can be simulated."""
 
+import json
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from command import invbench
 
 from invbench import configs
 from invbench.networks import trees
@@ -31,6 +33,20 @@ def test_a_small_tree_is_read_as_it_is_written(tmp_path):
     np.testing.assert_array_equal(tree.service_time, [0, 4, np.nan])
     np.testing.assert_array_equal(tree.risk_pool, [np.nan, np.nan, 2])
     assert tree.demanded.tolist() == [0, 1]
+
+
+def test_a_job_on_a_tree(tmp_path):
+    """Demand is the tree's, a unit is paid for once, and what sells goes through the plant first."""
+    path = written(tmp_path, HEADER + SHOPS + PLANT)
+    job = ["network=tree", f"network.path={path}", "method=installation_base_stock", "tracker=none", "scenario.annual=0"]
+    done = invbench(tmp_path, *job, "evaluation.paths=40", "evaluation.validation_paths=4", "evaluation.horizon=200")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((Path(done.stdout.rstrip("\n").splitlines()[-1]) / "report.json").read_text())
+    sold = report["revenue"]["mean"] / 20
+    assert sold == pytest.approx(30 * 200 * report["fill_rate"]["mean"], rel=0.02) and report["fill_rate"]["mean"] > 0.9
+    assert 1 <= report["purchase"]["mean"] / 10 / sold < 1.1
+    refused = invbench(tmp_path, *job, "method=hierarchical")
+    assert refused.returncode == 1 and "network must be chosen for method=hierarchical" in refused.stderr
 
 
 def test_a_distribution_tree_moves_as_it_says(tmp_path):
