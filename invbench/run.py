@@ -35,6 +35,7 @@ from invbench.types import Paths, Policy
 LOG = logging.getLogger("invbench")
 PACKAGE = "invbench"
 STORY = "demand", "ordered", "received", "held", "missed"  # what is shown of a path
+PLACES = "network_map", "site_stock"  # what is drawn of a network
 SMALL = 16  # fitted parameters with at most so many values are written into the report
 
 
@@ -166,6 +167,8 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
         jobs.write_json(folder / "curve.json", log.curve)
     jobs.write_json(folder / "report.json", document)
     jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key))
+    if isinstance(made.problem.network, Facilities):
+        _draw(folder)
     _track(tracker, document, folder)
     log.forget()
 
@@ -173,6 +176,16 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
 def _states(folder: Path) -> Path:
     """Where a training that was cut off goes on from; outside of the job's folder, which begins anew."""
     return folder.parent / "training" / folder.name
+
+
+def _draw(folder: Path) -> None:
+    """The pictures of a network beside its figures, as *.svg."""
+    from invbench.report import figures
+    from invbench.sweep import picture_of
+
+    for name, svg in figures.all(picture_of(folder)).items():
+        if name in PLACES:
+            jobs.write(folder / f"{name}.svg", svg)
 
 
 def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:

@@ -18,9 +18,8 @@ from invbench.dynamics import single
 from invbench.keys import root
 from invbench.methods import base_stock
 from invbench.networks import distribution, facilities, generated
-from invbench.planners import hierarchy, tactical_allocation
+from invbench.planners import hierarchy
 from invbench.planners.solve import Infeasible
-from invbench.planners.tactical import Rolling
 from invbench.problem import Problem
 from invbench.scenarios import profile
 from invbench.types import Policy
@@ -165,9 +164,9 @@ def test_stock_is_built_up_before_what_can_be_bought_falls_short():
     )
     given = posed(network)
     given = replace(given, system=replace(given.system, arc_throughput=np.asarray([75.0, np.inf], np.float32)))
-    demand = np.asarray([[50.0 * 14], [100.0 * 14]])
-    data = hierarchy.allocation(given, np.ones(1, bool), hierarchy.money(given), demand, 14, 1)
-    month = hierarchy.first_month(Rolling(tactical_allocation.create(**data)), demand, np.zeros(1), 14)
+    daily, known = np.repeat([[50.0], [100.0]], 14, axis=0), hierarchy.tactics(given, np.ones(1, bool), hierarchy.money(given), 1)
+    rolling_plan, demand, days = hierarchy.programme(known, daily, 14, 2)
+    month = hierarchy.first_month(rolling_plan, demand, np.zeros(1), days)
     np.testing.assert_allclose(month.stock, [25 * 14])
     np.testing.assert_allclose(month.share, [[1]])
     params = fitted(given, strategic="rule").params | {"stock": jnp.asarray([350.0]), "days": jnp.asarray([14.0])}
@@ -175,6 +174,19 @@ def test_stock_is_built_up_before_what_can_be_bought_falls_short():
     held = lambda one: given.simulate(Policy(one, hierarchy.by_programme), paths_of(given)).held  # noqa: E731
     ends = [np.asarray(held(one))[:, 13, 1].mean() for one in (params, calm)]
     assert ends[0] > 0.9 * 13 * 25 and ends[1] < 100  # from the second day on 25 a day can be kept
+
+
+def test_a_month_that_the_horizon_cuts_short_has_its_own_days():
+    """Half a month of demand is half a month's sending, not a month's at half the pace."""
+    given = posed(small(), annual=0.0)
+    known = hierarchy.tactics(given, np.ones(5, bool), hierarchy.money(given), 1)
+    daily = np.tile(small().demand, (21, 1))
+    rolling_plan, demand, days = hierarchy.programme(known, daily[14:], 14, 2)
+    assert days == 7 and demand[1].sum() == 0
+    month = hierarchy.first_month(rolling_plan, demand, np.zeros(5), days)
+    np.testing.assert_allclose(month.daily.sum(), small().demand.sum())
+    served = np.asarray(given.simulate(fitted(given, every=60), paths_of(given)).sold)[..., :8].sum(-1)  # 60 days, then 10
+    assert served[:, 61:].mean() > 0.97 * served[:, 10:60].mean()
 
 
 def test_rules_of_thumb():
@@ -232,6 +244,7 @@ def folder_of(done):
 def test_a_job_its_page_and_its_policy_judged_again(tmp_path):
     job = folder_of(invbench(tmp_path, *JOB))
     report = json.loads((job / "report.json").read_text())
+    assert all("<svg" in (job / f"{name}.svg").read_text() for name in ("network_map", "site_stock"))
     assert report["sites"]["mean"] > 0 and report["transport"]["mean"] > 0 and 0.5 < report["fill_rate"]["mean"] <= 1
     again = folder_of(invbench(tmp_path, "evaluate", f"policy={job / 'policy.safetensors'}", "tracker=none"))
     assert (again / "values.npz").read_bytes() == (job / "values.npz").read_bytes()

@@ -16,9 +16,8 @@ from invbench.checks import choice, require, whole
 from invbench.keys import named
 from invbench.networks import distribution
 from invbench.networks.facilities import Facilities
-from invbench.planners import hierarchy, tactical_allocation
+from invbench.planners import hierarchy
 from invbench.planners.strategic import Strategic
-from invbench.planners.tactical import Rolling
 from invbench.problem import Problem
 from invbench.types import Array, Policy
 
@@ -88,16 +87,13 @@ class Hierarchical:
         count = -(-problem.horizon // self.every)
         if self.tactical == "rule":
             return hierarchy.nearest_share(problem.network, opened)[opened][None]
-        data = hierarchy.allocation(problem, opened, books, self._months(expected, problem, 0), self.every, self.near)
-        programme, stock, found = Rolling(tactical_allocation.create(**data)), np.zeros(opened.sum()), []
+        known, stock, found = hierarchy.tactics(problem, opened, books, self.near), np.zeros(opened.sum()), []
+        coming = expected.mean[problem.window : problem.window + problem.horizon]
         for month in range(count):
-            plan = hierarchy.first_month(programme, self._months(expected, problem, month * self.every), stock, self.every)
+            rolling, demand, days = hierarchy.programme(known, coming[month * self.every :], self.every, self.months)
+            plan = hierarchy.first_month(rolling, demand, stock, days)
             found, stock = [*found, plan.share], plan.stock
         return np.asarray(found)
-
-    def _months(self, expected: hierarchy.Outlook, problem: Problem, first: int) -> np.ndarray:
-        ends = expected.mean[: problem.window + problem.horizon]
-        return hierarchy.months(ends, problem.window + first, self.every, self.months)
 
     def _instructions(self, problem: Problem, opened: np.ndarray, share: np.ndarray, load: np.ndarray) -> dict[str, Any]:
         """Params of every day, before any revision: who is served from where, and which sites are stocked."""
@@ -123,9 +119,8 @@ class Hierarchical:
         self, problem: Problem, opened: np.ndarray, books: hierarchy.Money, expected: hierarchy.Outlook, load: np.ndarray
     ) -> dict:
         """What a revision needs."""
-        given = hierarchy.allocation(problem, opened, books, self._months(expected, problem, 0), self.every, self.near)
-        data = {name: leaf for name, leaf in given.items() if name != "demand"}
+        data = hierarchy.tactics(problem, opened, books, self.near)
         data |= {"mean": expected.mean[: problem.window + problem.horizon], "load": load, "opened": opened}
-        data |= {"links": np.stack(distribution.links(problem.network)), "sizes": [self.every, self.months, self.near]}
+        data |= {"links": np.stack(distribution.links(problem.network)), "sizes": [self.every, self.months]}
         data |= {"start": problem.start, "window": problem.window, "learns": self._learns(problem)}
         return {name: jnp.asarray(np.asarray(leaf, np.float64), jnp.float32) for name, leaf in data.items()}

@@ -5,7 +5,7 @@ serves, within what it can send and store, and what should be in stock at the en
 day by the dynamic programme of the site's own demand and lead time. Each may be replaced by a rule of thumb.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ DRAWS = 512  # futures that give expected demand
 SUPPORT, STATES = 64, 192  # steps of a site's demand in a period, and of its position
 QUIET = 0.05  # share of a site's usual demand that the operational tables are made for at least
 FLEXIBLE = 5.0  # by how much more or less than that a month may ask of a site
+LIMITS = "throughput", "supply"  # a period
 LEVEL = 0.5, 2.0  # by how much what was seen may change the forecast
 
 
@@ -85,27 +86,41 @@ def nearest_share(facilities: Facilities, opened: np.ndarray) -> np.ndarray:
     return ((np.arange(len(opened))[:, None] == rates.argmin(0)) & reached).astype(float)
 
 
-def allocation(problem: Problem, opened: np.ndarray, books: Money, demand: np.ndarray, every: int, near: int) -> dict[str, Any]:
-    """The data of the tactical programme over open sites, as `tactical_allocation.create` takes them; demand: [month, customer].
+def tactics(problem: Problem, opened: np.ndarray, books: Money, near: int) -> dict[str, np.ndarray]:
+    """What the tactical programme knows of the open sites, as `tactical_allocation.create` takes it, but limits a period.
 
     near: how many open sites a customer may be served from, the nearest ones.
     """
     system, sites = problem.system, np.flatnonzero(opened)
     rates = distribution.rates(problem.network)[sites]
     rates = np.where(np.argsort(np.argsort(rates, axis=0, kind="stable"), axis=0) < near, rates, np.inf)
-    limit = lambda figure, part, days: np.inf if figure is None else np.asarray(figure, np.float64)[part] * days  # noqa: E731
+    limit = lambda figure: np.full(len(sites), np.inf) if figure is None else np.asarray(figure, np.float64)[sites]  # noqa: E731
     lost = books.lost.min(keepdims=True)  # the programme has one figure for all customers
     return dict(
-        demand=demand[..., None], transport=rates[..., None], purchase=books.purchase[sites, None], unmet=lost,
-        holding=books.holding[sites, None] * every, throughput=limit(system.site_throughput, sites, every),
-        storage=limit(system.storage, sites, 1), supply=limit(system.arc_throughput, sites, every), overfull=books.lost.max(),
+        transport=rates[..., None], purchase=books.purchase[sites, None], holding=books.holding[sites, None], unmet=lost,
+        overfull=books.lost.max(), throughput=limit(system.site_throughput), supply=limit(system.arc_throughput),
+        storage=limit(system.storage),
     )  # fmt: skip
 
 
-def months(daily: np.ndarray, first: int, every: int, count: int) -> np.ndarray:
-    """[month, customer] sums of daily [period, customer] from period `first` on; what lies beyond the end is nothing."""
+def programme(known: dict[str, np.ndarray], daily: np.ndarray, every: int, count: int) -> tuple[Rolling, np.ndarray, int]:
+    """The linear programme of the next months, their demand [month, customer], and how many periods the first of them has.
+
+    known: see `tactics`; daily: [period, customer] expected demand from now to the end of the horizon: the last month may be cut
+    short. Beyond it there is neither demand nor capacity.
+    """
+    demand = months(daily, every, count)
+    days = np.clip(len(daily) - every * np.arange(count), 0, every)[:, None]
+    limits = {name: np.where(np.isinf(known[name]), np.inf, np.nan_to_num(known[name], posinf=0) * days) for name in LIMITS}
+    figures = {name: known[name] for name in ("transport", "purchase", "unmet", "overfull", "storage")}
+    given = tactical_allocation.create(demand=demand[..., None], holding=known["holding"] * every, **figures, **limits)
+    return Rolling(given), demand, int(days[0, 0])
+
+
+def months(daily: np.ndarray, every: int, count: int) -> np.ndarray:
+    """[month, customer] sums of daily [period, customer]; what lies beyond its end is nothing."""
     rows = np.zeros((count * every, daily.shape[1]))
-    part = daily[first : first + count * every]
+    part = daily[: count * every]
     rows[: len(part)] = part
     return rows.reshape(count, every, -1).sum(1)
 
@@ -118,16 +133,16 @@ class Month(NamedTuple):
     stock: np.ndarray  # [site] units that should be left at the end of the month
 
 
-def first_month(programme: Rolling, demand: np.ndarray, stock: np.ndarray, every: int) -> Month:
-    """The plan for demand [month, customer] and what is there or on its way [site]: its first month.
+def first_month(rolling: Rolling, demand: np.ndarray, stock: np.ndarray, days: int) -> Month:
+    """The plan for demand [month, customer] and what is there or on its way [site]: its first month, of so many days.
 
     What a limit leaves unserved is asked for all the same, from where the rest of the customer comes from.
     """
-    plan = programme.plan(demand=demand[..., None], initial=stock[:, None])
+    plan = rolling.plan(demand=demand[..., None], initial=stock[:, None])
     flows, asked = plan.flows[0, :, :, 0], demand[0]
     total = flows.sum(0)
     share = np.divide(flows, total, out=np.zeros_like(flows), where=total > 0)
-    return Month(share, (share * asked).sum(1) / every, plan.stock[0, :, 0])
+    return Month(share, (share * asked).sum(1) / days, plan.stock[0, :, 0])
 
 
 # ---- operational
@@ -167,21 +182,15 @@ def revise(params: dict[str, Array], observation: Observation) -> dict[str, Arra
     One linear programme after another, each from the last one's optimum; paths of equal stock and demand are planned once.
     """
     data = {name: np.asarray(leaf, np.float64) for name, leaf in params["plan"].items()}
-    every, count, near = (int(value) for value in data["sizes"])
+    every, count = (int(value) for value in data["sizes"])
     customers, sites = data["mean"].shape[1], np.flatnonzero(data["opened"])
     first = int(observation.time) - int(data["start"])
     position = np.atleast_2d(np.asarray(observation.position, np.float64))[:, customers + sites]
     known = np.c_[_level(data, observation, first), np.maximum(position, 0)]
     known, which = np.unique(np.round(known, 6), axis=0, return_inverse=True)
-    demand = months(data["mean"], first + int(data["window"]), every, count)
-    programme = Rolling(tactical_allocation.create(demand=demand[..., None], **_programme(data, near, every)))
-    plans = [first_month(programme, one[0] * demand, one[1:], every) for one in known]
-    return params | _instructions(data, plans, first, every, np.ravel(which))
-
-
-def _programme(data: dict[str, np.ndarray], near: int, every: int) -> dict[str, np.ndarray]:
-    names = ("transport", "purchase", "unmet", "holding", "throughput", "storage", "supply", "overfull")
-    return {name: data[name] for name in names}
+    rolling, demand, days = programme(data, data["mean"][first + int(data["window"]) :], every, count)
+    plans = [first_month(rolling, one[0] * demand, one[1:], days) for one in known]
+    return params | _instructions(data, plans, first, days, np.ravel(which))
 
 
 def _level(data: dict[str, np.ndarray], observation: Observation, first: int) -> np.ndarray:
@@ -195,12 +204,12 @@ def _level(data: dict[str, np.ndarray], observation: Observation, first: int) ->
     return np.clip(seen / expected if expected > 0 else np.ones(paths), *LEVEL)
 
 
-def _instructions(data: dict[str, np.ndarray], plans: list[Month], first: int, every: int, which: np.ndarray) -> dict[str, Array]:
+def _instructions(data: dict[str, np.ndarray], plans: list[Month], first: int, days: int, which: np.ndarray) -> dict[str, Array]:
     """Params of the coming month, [path, ...]."""
     sites, links = np.flatnonzero(data["opened"]), data["links"].astype(int)
     share = np.zeros((len(plans), len(data["opened"]), data["mean"].shape[1]))
     share[:, sites] = [plan.share for plan in plans]
-    usual = data["load"][first : first + every].mean(0)
+    usual = data["load"][first : first + days].mean(0)
     ratio = np.asarray([plan.daily for plan in plans]) / np.maximum(usual, 1e-9)
     stock = np.asarray([plan.stock for plan in plans])
     figures = {
@@ -208,7 +217,7 @@ def _instructions(data: dict[str, np.ndarray], plans: list[Month], first: int, e
         "ratio": _on_all(data, np.clip(ratio, 1 / FLEXIBLE, FLEXIBLE) * (ratio > 0)),
         "stock": _on_all(data, stock),
     }
-    month = {"first": jnp.asarray([float(first)]), "days": jnp.asarray([float(every)])}
+    month = {"first": jnp.asarray([float(first)]), "days": jnp.asarray([float(days)])}
     return {name: jnp.asarray(leaf[which], jnp.float32) for name, leaf in figures.items()} | month
 
 
