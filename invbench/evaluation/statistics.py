@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special  # scipy.stats takes a second to import
 
 LEVEL = 0.95
 
@@ -46,11 +46,13 @@ def _half(values: np.ndarray, tail: float) -> float:
 
 
 def _quadrature(parts: list[np.ndarray], tail: float) -> float:
-    return float(np.sqrt(sum(stats.t.isf(tail, len(part) - 1) ** 2 * part.var(ddof=1) / len(part) for part in parts)))
+    return float(np.sqrt(sum(special.stdtrit(len(part) - 1, tail) ** 2 * part.var(ddof=1) / len(part) for part in parts)))
 
 
 def p_value(values: np.ndarray) -> float | None:
     """Two-sided p of the mean of [path] or [seed, path] being zero: the interval of `mean` at level 1 - p ends at zero."""
+    from scipy import optimize  # here, because it is slow to import
+
     values = np.atleast_2d(np.asarray(values, np.float64))
     if values.size < 2:
         return None
