@@ -169,6 +169,7 @@ def test_stock_is_built_up_before_what_can_be_bought_falls_short():
     month = hierarchy.first_month(rolling_plan, demand, np.zeros(1), days)
     np.testing.assert_allclose(month.stock, [25 * 14])
     np.testing.assert_allclose(month.share, [[1]])
+    np.testing.assert_allclose(month.worth, [0])  # what falls short is buying, not sending
     params = fitted(given, strategic="rule").params | {"stock": jnp.asarray([350.0]), "days": jnp.asarray([14.0])}
     calm = params | {"stock": jnp.zeros(1)}
     held = lambda one: given.simulate(Policy(one, hierarchy.by_programme), paths_of(given)).held  # noqa: E731

@@ -47,7 +47,7 @@ class Hierarchical:
         self._check(problem)
         books, expected = hierarchy.money(problem), hierarchy.outlook(problem, named(key, "outlook"))
         opened = self._opened(problem, log)
-        shares = self._shares(problem, opened, books, expected)  # [month, open site, customer]
+        shares = self._shares(problem, opened, books, expected, log)  # [month, open site, customer]
         month = np.minimum(np.arange(problem.horizon) // self.every, len(shares) - 1)
         coming = slice(problem.window, problem.window + problem.horizon)
         load = np.einsum("tsc,tc->ts", shares[month], expected.mean[coming])
@@ -74,7 +74,7 @@ class Hierarchical:
         return all(problem.system.backlog) if self.learns == "auto" else bool(self.learns)
 
     def _opened(self, problem: Problem, log: Callable) -> np.ndarray:
-        """[site] bool."""
+        """[site] bool. Costs are the network's own; those that a simulation finds would come in here, as other costs of it."""
         if self.strategic == "rule":
             return hierarchy.largest(problem.network, self.customers_per_site)
         plan = self.planner.plan(problem.network)
@@ -82,7 +82,9 @@ class Hierarchical:
         log({f"design/{name}": value for name, value in figures.items()}, 0)
         return plan.opened
 
-    def _shares(self, problem: Problem, opened: np.ndarray, books: hierarchy.Money, expected: hierarchy.Outlook) -> np.ndarray:
+    def _shares(
+        self, problem: Problem, opened: np.ndarray, books: hierarchy.Money, expected: hierarchy.Outlook, log: Callable
+    ) -> np.ndarray:
         """[month, open site, customer] where expected demand is served from, if all happens as expected."""
         count = -(-problem.horizon // self.every)
         if self.tactical == "rule":
@@ -93,6 +95,7 @@ class Hierarchical:
             rolling, demand, days = hierarchy.programme(known, coming[month * self.every :], self.every, self.months)
             plan = hierarchy.first_month(rolling, demand, stock, days)
             found, stock = [*found, plan.share], plan.stock
+            log({"tactical/worth_of_capacity": float(plan.worth.max())}, month)
         return np.asarray(found)
 
     def _instructions(self, problem: Problem, opened: np.ndarray, share: np.ndarray, load: np.ndarray) -> dict[str, Any]:

@@ -131,6 +131,7 @@ class Month(NamedTuple):
     share: np.ndarray  # [site, customer] of the customer's demand
     daily: np.ndarray  # [site] units that the site is to send in a period, on average
     stock: np.ndarray  # [site] units that should be left at the end of the month
+    worth: np.ndarray  # [site] money that one more unit sent in the month would save: the dual price of its capacity
 
 
 def first_month(rolling: Rolling, demand: np.ndarray, stock: np.ndarray, days: int) -> Month:
@@ -142,7 +143,7 @@ def first_month(rolling: Rolling, demand: np.ndarray, stock: np.ndarray, days: i
     flows, asked = plan.flows[0, :, :, 0], demand[0]
     total = flows.sum(0)
     share = np.divide(flows, total, out=np.zeros_like(flows), where=total > 0)
-    return Month(share, (share * asked).sum(1) / days, plan.stock[0, :, 0])
+    return Month(share, (share * asked).sum(1) / days, plan.stock[0, :, 0], plan.worth.throughput[0])
 
 
 # ---- operational
