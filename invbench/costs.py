@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import number, require
@@ -73,7 +72,7 @@ class CostModel:
     def charge(self, flows: Flows, last: Array | float = 0.0) -> Money:
         """Money by component, of the shape of the flows; `last` is 1 in the last period, where stock is salvaged."""
         holding, purchase = self.holding * flows.held, self.purchase * flows.ordered
-        nothing = jnp.zeros_like(flows.held)
+        nothing = 0 * flows.held  # of its own kind: numbers of numpy stay in double precision
         return Money(
             revenue=self.price * flows.sold,
             salvage=self.salvage * flows.held * last,

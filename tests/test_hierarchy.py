@@ -1,6 +1,7 @@
 """Three planning layers: each binds the next, nobody looks ahead, and what they earn is near what is known to be best."""
 
 import json
+import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -245,7 +246,9 @@ def folder_of(done):
 def test_a_job_its_page_and_its_policy_judged_again(tmp_path):
     job = folder_of(invbench(tmp_path, *JOB))
     report = json.loads((job / "report.json").read_text())
-    assert all("<svg" in (job / f"{name}.svg").read_text() for name in ("network_map", "site_stock"))
+    for name in ("network_map", "site_stock"):
+        svg = (job / f"{name}.svg").read_text()
+        assert svg.rstrip().endswith("</svg>") and min(map(float, re.findall(r"font-size: ([\d.]+)px", svg))) >= 11
     assert report["sites"]["mean"] > 0 and report["transport"]["mean"] > 0 and 0.5 < report["fill_rate"]["mean"] <= 1
     again = folder_of(invbench(tmp_path, "evaluate", f"policy={job / 'policy.safetensors'}", "tracker=none"))
     assert (again / "values.npz").read_bytes() == (job / "values.npz").read_bytes()

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from invbench import configs, problem, run
 from invbench.costs import CostModel
 from invbench.keys import named, root, stable_hash
+from invbench.networks import distribution
 from invbench.types import Policy
 
 HORIZON, PATHS, ITEMS, CHANGED = 30, 20, 3, 12
@@ -32,6 +33,8 @@ BUDGETS["dqn"] = BUDGETS["sac"] = (
     "method.hidden=[16]", "method.lanes=32", "method.rollouts=16", "method.updates=2", "method.batch=64", "method.memory=4096",
     "method.validations=2", "method.validation_paths=32", "method.members=1", "method.futures=0",
 )  # fmt: skip
+LAYERS = [name for name in configs.groups()["method"] if name.startswith("hierarchical")]
+BUDGETS |= dict.fromkeys(LAYERS, ("method.every=10", "method.days_of_supply=5"))
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
 BUDGETS["imitation"] = ("method@method.learner=hdpo", *BUDGETS["residual_rl"])
 BUDGETS["imitation"] += ("method.paths=16", "method.periods=16", "method.updates=50")
@@ -45,6 +48,13 @@ SYSTEMS["random_lead_time"] = ("system.lead_time=2", "system.lead_time_distribut
 SYSTEMS["perishable"] = ("system.maximum_order=9", "cost.fixed_order=0")
 SYSTEMS["serial"] = ("scenario.items=1", "cost=serial")  # one product; its stages take the place of items
 SYSTEMS["network"] = ("scenario.items=4", "cost=network")  # its four customers; orders are those of arcs
+SYSTEMS["facilities"] = (
+    "network=generated",
+    "network.sites=4",
+    "network.customers=5",
+    "network.transport=0.02",
+    "scenario.items=5",
+)
 SINGLE = ("lost_sales", "random_lead_time")  # systems of a method that names none: fitted to the first, used with both
 WHOLE = ("scenario=poisson", "scenario.mean=2")  # demand for methods that need whole units, or a system of their own
 HEEDLESS = {"constant_order"}  # the same order, whatever happens
@@ -65,7 +75,9 @@ def built(part, *overrides):
 
 @lru_cache
 def systems(case):
-    """The systems that a method is for."""
+    """The systems that a method is for; those that plan a network get sites and customers."""
+    if type(method_of(case)).__name__ == "Hierarchical":
+        return ("facilities",)
     return tuple(getattr(method_of(case), "systems", SINGLE))
 
 
@@ -77,17 +89,22 @@ def method_of(case):
 
 def demand_for(case):
     """Overrides of the scenario that a method meets."""
-    return WHOLE if hasattr(method_of(case), "systems") else ()
+    return WHOLE if hasattr(method_of(case), "systems") and systems(case) != ("facilities",) else ()
 
 
 @lru_cache
 def posed(system="lost_sales", scenario=(), information="known", seed=0, evaluation_seed=0, money=1):
     """A small problem; `money` multiplies every price."""
-    given = (f"system={system}", *scenario, *SYSTEMS[system])
+    given = ("system=lost_sales" if system == "facilities" else f"system={system}", *scenario, *SYSTEMS[system])
     rates = built("cost", *given).operations
     cost = CostModel(*(money * getattr(rates, field.name) for field in fields(rates)))
     rest = dict(information=information, history=120, window=56, horizon=HORIZON, seed=seed, evaluation_seed=evaluation_seed)
-    return problem.create(built("scenario", *given), built("system", *given), cost, **rest)
+    parts = built("scenario", *given), built("system", *given), cost
+    if system != "facilities":
+        return problem.create(*parts, **rest)
+    (network,) = built("network", *given)
+    network = replace(network, fixed=money * network.fixed, cost=money * network.cost)
+    return problem.create(*distribution.placed(network, *parts), network=network, **rest)
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from invbench.report.figures import FAINT, INK, PALETTE, _axes, _note
 from invbench.report.tables import Result, ScenarioResults
 
 SMALLEST = 0.005  # share of the largest flow below which a way is not drawn
-NAMED, LINES = 8, 9  # sites that are named on a map; that have a line of their own over time
+NAMED, LINES = 6, 9  # sites that are named on a map; that have a line of their own over time
 POINTS = 60  # of a line
 CLOSED = "#b4bac2"
 
@@ -55,7 +55,7 @@ def _framed(axes, shown: np.ndarray, customers: np.ndarray) -> None:
     axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
     beyond = int(((customers < low - margin) | (customers > high + margin)).any(1).sum())
     if beyond:
-        _note(axes, f"{beyond} not served, beyond the map", (0.01, 0.02), (0, 0), "axes fraction", fontsize=9.5)
+        _note(axes, f"{beyond} not served, beyond the map", (0.01, 0.02), (0, 0), "axes fraction", fontsize=11)
 
 
 def _named(axes, data: dict[str, Any], sites: np.ndarray, used: np.ndarray) -> None:
@@ -65,7 +65,7 @@ def _named(axes, data: dict[str, Any], sites: np.ndarray, used: np.ndarray) -> N
     high = np.argsort(np.argsort(sites[order, 1])) % 2 if len(order) else []
     for site, up in zip(order, high):
         share = f" {100 * sent[site] / limit[site]:.0f} %" if np.isfinite(limit[site]) and limit[site] > 0 else ""
-        style = {"color": INK, "ha": "center", "fontsize": 9.5, "bbox": {"fc": "white", "lw": 0, "pad": 0.4, "alpha": 0.7}}
+        style = {"color": INK, "ha": "center", "fontsize": 11, "bbox": {"fc": "white", "lw": 0, "pad": 0.4, "alpha": 0.7}}
         _note(axes, f"{_short(data['map_names'][site])}{share}", tuple(sites[site]), (0, 10 if up else -10), zorder=5, **style)
 
 
