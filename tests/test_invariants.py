@@ -48,13 +48,8 @@ SYSTEMS["random_lead_time"] = ("system.lead_time=2", "system.lead_time_distribut
 SYSTEMS["perishable"] = ("system.maximum_order=9", "cost.fixed_order=0")
 SYSTEMS["serial"] = ("scenario.items=1", "cost=serial")  # one product; its stages take the place of items
 SYSTEMS["network"] = ("scenario.items=4", "cost=network")  # its four customers; orders are those of arcs
-SYSTEMS["facilities"] = (
-    "network=generated",
-    "network.sites=4",
-    "network.customers=5",
-    "network.transport=0.02",
-    "scenario.items=5",
-)
+SYSTEMS["facilities"] = ("network=generated", "network.sites=4", "network.customers=5", "scenario.items=5")
+SYSTEMS["facilities"] += ("network.tightness=null", "network.transport=0.02")  # a site that sends all it can feels no demand
 SINGLE = ("lost_sales", "random_lead_time")  # systems of a method that names none: fitted to the first, used with both
 WHOLE = ("scenario=poisson", "scenario.mean=2")  # demand for methods that need whole units, or a system of their own
 HEEDLESS = {"constant_order"}  # the same order, whatever happens
