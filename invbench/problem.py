@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench import costs, replay
-from invbench.checks import choice, require, whole
+from invbench.checks import choice, number, require, whole
 from invbench.costs import CostModel
 from invbench.keys import named, root
 from invbench.scenarios import fit
 from invbench.scenarios.base import Scenario, draw
+from invbench.scenarios.bootstrapped import bootstrapped
 from invbench.scenarios.fit import History
 from invbench.types import Array, Flows, Paths, Policy
 
@@ -119,11 +120,13 @@ def create(
     evaluation_seed: int,
     judged_on: Any = None,
     network: Any = None,
+    shelf: float | None = None,
+    simulators: int = 1,
 ) -> Problem:
     """A checked problem. `judged_on` replaces the scenario in judging (out of distribution); None: the same.
 
     information: "known", "history", or "auto" (known for a process, history for data); history: observed periods before
-    the first one judged (data: all there are).
+    the first one judged (data: all there are). shelf: see `observe`; simulators: fits that futures are drawn from.
     """
     choice("problem.information", information, ("auto", "known", "history"))
     horizon, window = whole("evaluation.horizon", horizon, low=1), whole("problem.window", window)
@@ -143,9 +146,15 @@ def create(
     if not is_data and information != "history":
         problem = Problem(scenario, system, start=0, **common)
     else:
-        seen = scenario.observed(horizon) if is_data else observe(scenario, whole("problem.history", history, low=14), seed)
+        if is_data:
+            seen = scenario.observed(horizon)
+        else:
+            shelf = None if shelf is None else number("problem.shelf", shelf, low=0, above=True)
+            seen = observe(scenario, whole("problem.history", history, low=14), seed, shelf)
         require(len(seen.sales) >= window, "problem.window", f"<= the {len(seen.sales)} observed periods", window)
-        problem = Problem(fit.fit(seen), system, start=len(seen.sales), history=seen, **common)
+        seen, count = fit.restored(seen), whole("problem.simulators", simulators, low=1)
+        simulator = bootstrapped(seen, root(seed, "simulators"), count)
+        problem = Problem(simulator, system, start=len(seen.sales), history=seen, **common)
     return replace(problem, system=_stocked(problem))
 
 
@@ -161,10 +170,18 @@ def _by_node(cost: CostModel, system: Any) -> CostModel:
     return cost
 
 
-def observe(scenario: Scenario, periods: int, seed: int) -> History:
-    """The history that a firm facing this scenario would have seen: periods 0, 1, …; another seed, another history."""
-    demand = draw(scenario, root(seed, "history"), 1, periods, 0)
-    return History(np.asarray(demand[:, 0]), None)
+def observe(scenario: Scenario, periods: int, seed: int, shelf: float | None = None) -> History:
+    """The history that a firm facing this scenario would have seen: periods 0, 1, …; another seed, another history.
+
+    shelf: what lay on the firm's shelf every morning, in periods of mean demand: it saw sales up to that, and knew when the shelf
+    was empty. None: it saw demand.
+    """
+    demand = np.asarray(draw(scenario, root(seed, "history"), 1, periods, 0)[:, 0])
+    if shelf is None:
+        return History(demand, None)
+    stock = shelf * demand.mean(0)
+    stock = np.round(stock) if np.all(demand == np.round(demand)) else stock
+    return History(np.minimum(demand, stock), demand < stock)
 
 
 def _stocked(problem: Problem) -> Any:

@@ -64,7 +64,8 @@ def calibrate(problem: Problem, demand: np.ndarray, profile: np.ndarray, weights
 def _backtest(problem: Problem, demand, profile, weights, cover) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[period, n, item] the level seen and lead-time demand over its profile, for every period that has both; that profile."""
     if problem.history is not None and len(problem.history.sales) >= 2 * (len(weights) + cover):
-        demand = np.asarray(problem.history.sales)[-730:, None]
+        seen = problem.history.sales if problem.history.demand is None else problem.history.demand
+        demand = np.asarray(seen)[-730:, None]
         profile = np.asarray(problem.scenario.profile(problem.start - len(demand) + np.arange(len(demand))))
         profile = np.maximum(profile, 0.05 * profile.mean(0) + 1e-9)
     periods = np.arange(len(weights), len(demand) - cover + 1)

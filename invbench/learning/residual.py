@@ -77,8 +77,7 @@ def posed(problem: Problem, rule: Policy, key: Array) -> Problem:
 
 def original(problem: Problem) -> Problem:
     """The problem with orders as they are."""
-    inside = problem.system.system if isinstance(problem.system, Adjusted) else problem.system
-    return replace(problem, system=inside)
+    return replace(problem, system=getattr(problem.system, "system", problem.system))
 
 
 def composed(problem: Problem, change: Policy) -> Policy:

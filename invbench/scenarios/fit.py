@@ -5,7 +5,8 @@ ch. 9), so that low and intermittent demand needs no other model. Each part is k
 information criterion says that it earns its parameters, counting autocorrelated periods for what they are worth. Where the
 last weeks say that the level has moved, by more than chance, the level follows them. The noise is what the profile leaves:
 ratios of demand to profile, drawn in blocks of consecutive periods (moving-block bootstrap, Kunsch 1989, Annals of Statistics
-17), so that dispersion, intermittency and autocorrelation are those of the history.
+17), so that dispersion, intermittency and autocorrelation are those of the history. Where sales were cut off by an empty shelf,
+demand is what is to be expected above them (see censored.py).
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.checks import require
+from invbench.scenarios import censored
 from invbench.scenarios.base import Scenario
 from invbench.scenarios.profile import WEEK, YEAR
 from invbench.types import Array
@@ -26,6 +28,7 @@ BLOCK = 14  # periods that are drawn together
 GROUPS = {"trend": slice(1, 2), "weekly": slice(2, 8), "annual": slice(8, 10)}
 FEATURES = 10
 ROUNDS = 8
+RESTORED = 4  # rounds of profile and restored demand, of which each improves the other
 MONTH = 28
 RECENT = 28  # periods, the half-life of the weights of the recent level
 RIDGE = 1e-3
@@ -36,6 +39,7 @@ class History(NamedTuple):
 
     sales: np.ndarray  # [period, item] units
     in_stock: np.ndarray | None  # [period, item] bool: False where sales may be less than demand; None if never
+    demand: np.ndarray | None = None  # [period, item] sales, restored where they were cut off; None: sales
 
 
 @partial(
@@ -81,18 +85,50 @@ def fit(history: History) -> Fitted:
     length, items = sales.shape
     require(length >= 2 * BLOCK, "problem.history", f">= {2 * BLOCK} periods to fit a simulator", length)
     require(bool(sales.sum() > 0), "the observed history", "demand in at least one period", "none at all")
-    weights = np.ones_like(sales) if history.in_stock is None else np.asarray(history.in_stock, np.float64)
-    sales, weights = sales[-MEMORY:], weights[-MEMORY:]
+    demand, weights = _seen(history)
     design = features(np.arange(length)[-MEMORY:], length)
-    coefficients = _proven(design, sales, weights)
+    demand, weights = demand[-MEMORY:], weights[-MEMORY:]
+    coefficients = _proven(design, demand, weights)
     profile = np.exp(design @ coefficients)
-    ratios = _uncensored(_ratios(sales, profile, weights), weights)
+    ratios = _uncensored(_ratios(demand, profile, weights), weights)
+    if history.in_stock is not None:
+        seen = np.asarray(history.in_stock, bool)[-MEMORY:]
+        ratios = censored.drawn(_ratios(sales[-MEMORY:], profile, weights), seen, ratios)
     ratios = ratios / np.where(ratios.mean(0) > 0, ratios.mean(0), 1)
-    coefficients[0] += np.log(_moved(sales, profile, weights))
+    coefficients[0] += np.log(_moved(demand, profile, weights))
     as_float32 = partial(jnp.asarray, dtype=jnp.float32)
     return Fitted(
-        as_float32(coefficients), as_float32(ratios), as_float32(ratios.std(0)), as_float32((sales == 0).mean(0)), length, items
+        as_float32(coefficients), as_float32(ratios), as_float32(ratios.std(0)), as_float32((demand == 0).mean(0)), length, items
     )
+
+
+def restored(history: History) -> History:
+    """The history with demand in it: sales, and what is to be expected of demand where sales were cut off."""
+    return history if history.in_stock is None else history._replace(demand=_seen(history)[0])
+
+
+def _seen(history: History) -> tuple[np.ndarray, np.ndarray]:
+    """Demand [period, item], restored where sales were cut off, and weights: 0 where nothing at all is known of it.
+
+    Profile and restored demand improve each other for a few rounds (Buckley and James 1979, Biometrika 66(3), 429-436).
+    """
+    sales = np.asarray(history.sales, np.float64)
+    if history.demand is not None:
+        sales = np.asarray(history.demand, np.float64)
+    if history.in_stock is None:
+        return sales, np.ones_like(sales)
+    seen = np.asarray(history.in_stock, bool)
+    weights = (seen | (np.asarray(history.sales) > 0)).astype(float)
+    if history.demand is not None:
+        return sales, weights
+    design, demand, known = features(np.arange(len(sales)), len(sales)), sales, seen.astype(float)
+    for _ in range(RESTORED if (weights > known).any() else 0):
+        full, _ = _solve(design, demand, known, np.ones((FEATURES, sales.shape[1]), bool))
+        profile = np.exp(np.clip(design @ full, -20, 20))
+        profile = np.maximum(profile, 0.2 * profile.mean(0))
+        demand = np.where(seen, sales, censored.expected(sales / profile, seen) * profile)
+        known = weights
+    return demand, weights
 
 
 def _proven(design: np.ndarray, sales: np.ndarray, weights: np.ndarray) -> np.ndarray:
