@@ -21,6 +21,8 @@ HELP = """\
   invbench \\[GROUP=CHOICE …] \\[FIELD=VALUE …]      one job
   invbench -m +sweep=NAME \\[…]                     a sweep: commas give alternatives, e.g. method=s_S,eoq
   invbench +experiment=NAME \\[…]                   a study or a printed table
+  invbench search +space=NAME \\[search.trials=N …] a hyperparameter search, on validation paths
+  invbench +tuned=NAME \\[…]                        a job, or a sweep, with the best config of a search
   invbench report FOLDER                           the tables and the page of a sweep, again
   invbench verify FOLDER                           whether every result is as it was written
   invbench rerun FOLDER                            a finished job once more, compared byte by byte
@@ -71,6 +73,11 @@ def _main(arguments: list[str]) -> int:
 
         return getattr(verbs, arguments[0])(arguments[1:])
     guard(arguments)
+    arguments = _known(arguments)
+    if arguments and arguments[0] == "search":
+        from invbench import verbs
+
+        return verbs.search(arguments[1:])
     if arguments and arguments[0] == "evaluate":
         from invbench import saved
 
@@ -91,6 +98,18 @@ def guard(arguments: list[str]) -> None:
             raise Refused(f"{name} is fixed: give outputs=DIR for the root of all output and name=NAME for the folder in it")
         if name == "name" and value not in ("", "null"):
             jobs.inside(Path("outputs"), value.strip("'\""))
+
+
+def _known(arguments: list[str]) -> list[str]:
+    """The arguments with the choices of +tuned made known; refused where a space is given without the verb."""
+    names = {argument.lstrip("+~").partition("=")[0] for argument in arguments}
+    if "tuned" in names:
+        from invbench.search import tuned
+
+        arguments = tuned.arguments(arguments)
+    if "space" in names and arguments[0] != "search":
+        raise Refused("a space is searched by: invbench search +space=NAME")
+    return arguments
 
 
 def _single(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The verbs beside Hydra runs: report, verify, rerun; and what a single job prints."""
+"""The verbs beside Hydra runs: report, verify, rerun, search; and what a single job prints."""
 
 import filecmp
 import sys
@@ -132,3 +132,30 @@ def rerun(arguments: list[str]) -> int:
     print("the same bytes again" if not differ else f"differs: {', '.join(differ)}", file=sys.stdout)
     print(folder)
     return 1 if differ else 0
+
+
+def search(arguments: list[str]) -> int:
+    """Search a space of a method's settings; prints what was found, and what judging the best on evaluation paths says."""
+    from invbench.search import driver, request
+
+    found = driver.search(request.parsed(arguments, " ".join(["invbench", "search", *arguments])))
+    show(found.job)
+    Console(highlight=False).print(found_table(found))
+    print(f"report page: {found.request.folder / 'index.html'}")
+    print(f"in any job: invbench +tuned={jobs.slug(found.request.name)}")
+    print(found.request.folder)
+    return 0
+
+
+def found_table(found: Any) -> Table:
+    """The best trial of a search beside the first one."""
+    goals, trials = found.request.settings["objectives"], found.trials.all()
+    first = found.request.first is not None and trials[0].values
+    title = f"{found.request.name}: {len(trials)} trials, {sum(not one.values for one in trials)} failed"
+    table = Table("", f"best: trial {found.best.place + 1}", "as in the YAML", title=title, title_justify="left")
+    for place, goal in enumerate(goals):
+        table.add_row(goal, f"{found.best.values[place]:,.6g}", f"{trials[0].values[place]:,.6g}" if first else "")
+    for name, value in found.best.params.items():
+        beside = trials[0].params[name] if found.request.first is not None else ""
+        table.add_row(name, *(f"{one:.4g}" if isinstance(one, float) else str(one) for one in (value, beside)))
+    return table
