@@ -72,11 +72,12 @@ def _load(home: Path | None, label: str) -> Job:
     if wrong:
         failed = jobs.read_json(home / jobs.FAILED)
         return Job(config, "failed" if failed else "missing", failed["error"] if failed else wrong, {}, {}, {})
-    return _finished(home, config)
+    return finished(home)
 
 
-def _finished(home: Path, config: dict[str, Any]) -> Job:
+def finished(home: Path) -> Job:
     """A job whose files are all written."""
+    config = yaml.safe_load((home / jobs.CONFIG).read_text())
     found = jobs.read_json(home / "report.json")
     curve = jobs.read_json(home / "curve.json") or ()
     return Job(config, "done", "", found, _arrays(home / "values.npz"), _arrays(home / "trajectory.npz"), tuple(curve))
@@ -151,7 +152,7 @@ def picture_of(folder: Path) -> Any:
     """One job as the figures show it, from the files in its folder."""
     from invbench.report.tables import ScenarioResults
 
-    job = _finished(folder, yaml.safe_load((folder / jobs.CONFIG).read_text()))
+    job = finished(folder)
     scenario, best, rows = compare.table([job])[0]
     return ScenarioResults(scenario, best, tuple(_result(group, row) for group, row in rows), "")
 

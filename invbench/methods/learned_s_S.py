@@ -7,7 +7,7 @@ up to looks at demand alone, which holds in every state of stock. What earns mor
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +34,7 @@ class LearnedReorderUpTo(AroundLearner):
     stock: Any  # ditto, of levels: it looks at no stock
     targets: list[str] | tuple[str, ...]
     tuning: Budget
+    family: ClassVar[str] = "dl"
 
     @property
     def simulates(self) -> int:

@@ -155,8 +155,11 @@ for (const select of document.querySelectorAll("figure select")) select.addEvent
 """
 
 
-def write_page(comparison: Comparison, folder: Path) -> Path:
-    """Write folder/index.html, which asks for nothing from elsewhere; returns its path. Equal comparisons give equal bytes."""
+def write_page(comparison: Comparison, folder: Path, opening: str = "") -> Path:
+    """Write folder/index.html, which asks for nothing from elsewhere; returns its path. Equal comparisons give equal bytes.
+
+    opening: HTML that comes before everything else.
+    """
     palette = figures.colours([result.method for scenario in comparison.scenarios for result in scenario.results])
     sections = [_section(place, scenario, palette) for place, scenario in enumerate(comparison.scenarios)]
     page = f"""<!DOCTYPE html>
@@ -164,7 +167,7 @@ def write_page(comparison: Comparison, folder: Path) -> Path:
 <meta name="color-scheme" content="light dark"><title>{escape(comparison.title)}</title>
 <link rel="icon" href="data:image/svg+xml;base64,{ICON}"><style>{STYLE}</style></head>
 <body><header><h1>{_text(comparison.title)}</h1><p class="faint">{_extent(comparison)}</p></header>
-{_navigation(comparison)}<main>{_summary(comparison, palette) if len(comparison.scenarios) > 1 else ""}{_reading()}
+{_navigation(comparison)}<main>{opening}{_summary(comparison, palette) if len(comparison.scenarios) > 1 else ""}{_reading()}
 {"".join(sections)}{_settings(comparison)}</main><script>{SCRIPT}</script></body></html>
 """
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -198,7 +198,7 @@ def opened(path: Path, space: Space, settings: dict[str, Any], directions: Seque
 def importances(trials: Trials) -> dict[str, float]:
     """The share of each parameter in reaching the best quarter of the trials by the first objective, the largest first.
 
-    PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255); {} of fewer than eight finished trials, or where all are equal.
+    PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255); {} of fewer than eight trials, or where all are equal.
     """
     done = trials.done()
     if len(done) < 8 or len({one.values[0] for one in done}) < 2:
