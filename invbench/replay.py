@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from invbench import rolling
+from invbench.dynamics.single import remembering
 from invbench.keys import named
 from invbench.types import Array, Flows, Observation, Paths, Policy
 
@@ -70,6 +71,7 @@ def candidates(
 
     Leaves of `policy.params` are [candidate, ...]; `shared` are further params that all candidates have in common.
     """
+    system = _asked(system, policy)
     count, n, items = jax.tree.leaves(policy.params)[0].shape[0], *paths.demand.shape[1:]
     path_blocks, path_size = _tiles(n, 1, items)
     candidate_blocks, size = _tiles(count, len(jax.devices()), path_size * items)
@@ -91,7 +93,7 @@ def drawn(
 
     Block b of the paths has the key `fold_in(key, b)`, so that the result does not depend on the number of cores.
     """
-    size = max(1, min(LANES_PER_BLOCK // scenario.items, n))
+    system, size = _asked(system, policy), max(1, min(LANES_PER_BLOCK // scenario.items, n))
     blocks = -(-n // (size * len(jax.devices()))) * len(jax.devices())
     result = _drawn(
         system, policy.params, scenario, key, start, arguments,
@@ -136,7 +138,13 @@ def _pad_paths(paths: Paths, size: int) -> Paths:
     return Paths(*(None if part is None else _pad(jnp.asarray(part), 1, size) for part in paths[:3]), paths.start)
 
 
+def _asked(system, policy: Policy) -> Any:
+    """The system with states that keep what the policy asks for."""
+    return remembering(system) if policy.misses else system
+
+
 def _run(system, policy, paths, measure, arguments, key, keep, first=0):
+    system = _asked(system, policy)
     if policy.revise is not None:
         return rolling.run(system, policy, paths, measure, arguments, keep)
     n, items = paths.demand.shape[1:]
@@ -328,7 +336,8 @@ def _decide(static, params, observation, keys):
     if static.elementwise:
         return static.apply(params, observation, None)
     aged = None if observation.ages is None else 1
-    axes = Observation(on_hand=0, position=0, pipeline=1, ring=1, time=None, ages=aged)
+    missed = None if observation.misses is None else 1
+    axes = Observation(on_hand=0, position=0, pipeline=1, ring=1, time=None, ages=aged, misses=missed)
     own = jax.tree.map(lambda leaf: leaf.ndim - 2, params) if static.per_path else None
     today = None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, observation.time))(keys)
     orders = jax.vmap(static.apply, in_axes=(own, axes, None if keys is None else 0))(params, observation, today)

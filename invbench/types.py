@@ -23,6 +23,13 @@ class State(NamedTuple):
     pipeline: Array  # [lead_time, item] ring: slot time % lead_time arrives now and takes today's order
     history: Array  # [window, item] ring: what was seen of demand; slot time % window is the oldest
     time: Array  # [] int32, the period's absolute number
+    misses: Array | None = None  # [window, item] ring beside history: 1 where demand was missed; None where nobody asks for it
+
+
+def forgetful(state: Any) -> Any:
+    """The state of any system without its past, which no physics reads."""
+    gone = {"history": state.history[:0]} | ({"misses": None} if hasattr(state, "misses") else {})
+    return state._replace(**gone)
 
 
 class Observation(NamedTuple):
@@ -34,6 +41,7 @@ class Observation(NamedTuple):
     ring: Array  # [window, item] what was seen of demand, as it is stored: slot time % window is the oldest
     time: Array  # [] int32
     ages: Array | None = None  # [life, item] on hand by remaining life, the oldest first; None where stock keeps
+    misses: Array | None = None  # [window, item] ring: 1 where demand was missed; None unless the policy asks for it
 
     @property
     def history(self) -> Array:
@@ -103,3 +111,4 @@ class Policy(NamedTuple):
     revise: Callable[[Any, Observation], Any] | None = (
         None  # new params from the old and what all paths have seen; see rolling.py
     )
+    misses: bool = False  # whether apply looks at the periods in which demand was missed; only `Single` keeps them

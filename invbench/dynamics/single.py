@@ -6,8 +6,9 @@ demand from period t + lead_time on (at once if that is 0); 4. demand is met fro
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from invbench.types import Array, Flows, Observation, State
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["initial_stock", "minimum_order", "batch", "capacity", "lead_time_distribution"],
-    meta_fields=["lead_time", "backlog"],
+    meta_fields=["lead_time", "backlog", "misses"],
 )
 @dataclass(frozen=True, eq=False)
 class Single:
@@ -40,6 +41,7 @@ class Single:
     batch: Array | float | None = None
     capacity: Array | float | None = None
     lead_time_distribution: Array | None = None  # [lead_time + 1] probability of each draw, see `receive`
+    misses: bool = False  # whether states keep a ring of the periods in which demand was missed, see `remembering`
 
     def initial(self, before: Array, start: Array | int, window: int) -> State:
         """The state before period `start`, after the demand `before` [>= window, item] was seen; nothing is on order."""
@@ -48,13 +50,15 @@ class Single:
         pipeline = jnp.zeros_like(before, shape=(self.lead_time, *before.shape[1:]))
         # slot s must hold the period whose number is s modulo window; seen[0] is period start - window
         history = jnp.roll(seen, start % window, axis=0) if window else seen
-        return State(on_hand, on_hand, pipeline, history, jnp.asarray(start, jnp.int32))
+        misses = jnp.zeros_like(history) if self.misses else None  # what was missed before the start is not known
+        return State(on_hand, on_hand, pipeline, history, jnp.asarray(start, jnp.int32), misses)
 
     def observe(self, state: State, delay: Array | None = None) -> Observation:
         """What the policy sees in this period, once the order due has arrived."""
         received, pipeline = self.arrive(state, delay)
         outstanding = _oldest_first(pipeline, state.time)[1:]
-        return Observation(state.on_hand + received, state.position, outstanding, state.history, state.time)
+        on_hand = state.on_hand + received
+        return Observation(on_hand, state.position, outstanding, state.history, state.time, misses=state.misses)
 
     def arrive(self, state: State, delay: Array | None) -> tuple[Array, Array]:
         """What arrives at the start of the period [item], and the pipeline without it.
@@ -121,7 +125,8 @@ class Single:
         flows = Flows(
             demand, order, (order > 0).astype(order.dtype), received, sold, missed, lost, owed, held, jnp.zeros_like(demand)
         )
-        return State(on_hand, position, pipeline, _remember(state, seen), state.time + 1), flows
+        misses = None if state.misses is None else _noted(state.misses, state.time, missed > 0)
+        return State(on_hand, position, pipeline, _remember(state, seen), state.time + 1, misses), flows
 
     def _send(self, pipeline: Array, time: Array, order: Array, delay: Array | None) -> tuple[Array, Array]:
         """Put today's order on its way: what of it arrives at once [item], and the pipeline with the rest."""
@@ -145,11 +150,24 @@ def _oldest_first(ring: Array, time: Array) -> Array:
 
 
 def _remember(state: State, seen: Array) -> Array:
-    window = state.history.shape[0]
+    return _noted(state.history, state.time, seen)
+
+
+def _noted(ring: Array, time: Array, value: Array) -> Array:
+    """The ring [window, item] with what is noted of period `time` in place of the oldest."""
+    window = ring.shape[0]
     if window == 0:
-        return state.history
-    seen = jnp.broadcast_to(seen, state.history.shape[1:])
-    return lax.dynamic_update_index_in_dim(state.history, seen, state.time % window, 0)
+        return ring
+    value = jnp.broadcast_to(value, ring.shape[1:]).astype(ring.dtype)
+    return lax.dynamic_update_index_in_dim(ring, value, time % window, 0)
+
+
+def remembering(system: Any) -> Any:
+    """The system, or the one inside another, whose states keep the periods in which demand was missed. Raises ValueError."""
+    if hasattr(system, "system"):
+        return replace(system, system=remembering(system.system))
+    require(isinstance(system, Single), "method.features", "without stockouts in this system", type(system).__name__)
+    return replace(system, misses=True)
 
 
 def create(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invbench.problem import Problem
-from invbench.types import Array, Flows
+from invbench.types import Array, Flows, forgetful
 
 RARE = 1e-7  # probability below which a value of demand is left out
 MOST = 64  # values of demand up to which a mean over all of them is worth its price
@@ -34,7 +34,7 @@ def mean_of(
     """[lane, item] mean over today's demand of `money` of the flows; state and order are those of a block of lanes."""
     values, probability = support
     wide = lambda leaf: jnp.expand_dims(leaf, -3) if leaf.ndim > 1 else leaf  # noqa: E731
-    before = jax.tree.map(wide, state._replace(history=state.history[:0]))
+    before = jax.tree.map(wide, forgetful(state))
     if hasattr(state, "ages"):  # they are written one by one, in place
         ages = jnp.broadcast_to(before.ages, (before.ages.shape[0], values.shape[0], *before.ages.shape[2:]))
         before = before._replace(ages=ages)

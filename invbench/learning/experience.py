@@ -16,7 +16,7 @@ from jax import lax
 from invbench.keys import named
 from invbench.learning.expected import Support, mean_of
 from invbench.learning.trajectories import World, capped, stacked
-from invbench.types import Array, Flows
+from invbench.types import Array, Flows, forgetful
 
 # ---- walking
 
@@ -95,7 +95,7 @@ def prospect(world: World, lag: int, count: int, state: Any, order: Array, delay
         after = world.system.transition(state, order, jnp.broadcast_to(demand, order.shape))[0]
         return (after, jnp.zeros_like(order)), None
 
-    begun = jax.tree.map(wide, state._replace(history=state.history[:0]))
+    begun = jax.tree.map(wide, forgetful(state))
     (state, none), _ = lax.scan(period, (begun, wide(order)), demand)
     return expected(world, state, none, None).reshape(lanes, count, -1).mean(1)
 

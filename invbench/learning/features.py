@@ -1,22 +1,34 @@
 """What a learned policy looks at: parts of an observation on a new leading axis, in periods of mean demand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax.numpy as jnp
+import numpy as np
 
 from invbench.checks import choice, require
+from invbench.dynamics.single import remembering
+from invbench.problem import Problem
 from invbench.types import Array, Observation
 
-NAMES = ("on_hand", "position", "pipeline", "history", "calendar")
+PLAIN = ("on_hand", "position", "pipeline", "history", "calendar")
+OF_THE_PAST = ("averages", "momentum", "days_of_supply", "stockouts")  # made of what was seen
+NAMES = (*PLAIN, *OF_THE_PAST)
 CYCLES = (7.0, 365.25)  # periods of the calendar, where a period is a day: a week, a year
+WEEK, MONTH = 7, 30  # periods that averages are taken over
+WHOLE = 10**6  # periods: the whole window
+LOOKS_BACK = {"history": WHOLE, "averages": MONTH, "momentum": WHOLE, "days_of_supply": WEEK, "stockouts": WHOLE}
+LEAST = 0.05  # of mean demand: demand of late is taken to be at least so much where stock is divided by it
+MOST = 20.0  # periods: more days of supply than that look alike
 
 
 def stacked(observation: Observation, names: Sequence[str], scale: Array | float) -> Array:
     """[feature, ..., item] of the parts `names` of an observation, in the order given.
 
     on_hand and position: one feature each; pipeline: one for each outstanding order, the next to arrive first; history: one
-    for each period of the window, oldest first; calendar: sine and cosine of the week and the year. Units are divided by
-    `scale` ([] or [item], mean demand a period, say). A system without a part (no pipeline at lead time 1) has no such feature.
+    for each period of the window, oldest first; calendar: sine and cosine of the week and the year; averages, momentum,
+    days_of_supply, stockouts: see the functions of these names. Units are divided by `scale` ([] or [item], mean demand a
+    period, say). A system without a part (no pipeline at lead time 1) has no such feature.
     """
     return jnp.concatenate([_part(observation, name, scale) for name in names])
 
@@ -24,6 +36,7 @@ def stacked(observation: Observation, names: Sequence[str], scale: Array | float
 def count(names: Sequence[str], lead_time: int, window: int) -> int:
     """How many features `stacked` makes of one stocking point with one supplier."""
     sizes = {"on_hand": 1, "position": 1, "pipeline": max(lead_time - 1, 0), "history": window, "calendar": 2 * len(CYCLES)}
+    sizes |= {"averages": 2, "momentum": 1, "days_of_supply": 2, "stockouts": 2}
     return sum(sizes[name] for name in names)
 
 
@@ -34,20 +47,73 @@ def checked(field: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def window(names: Sequence[str], past: int) -> int:
-    """Past periods that a policy with these features looks at, of the `past` that the problem keeps."""
-    return past if "history" in names else 0
+    """Past periods that a policy with these features looks at, of the `past` that the problem keeps. Raises ValueError."""
+    made = [name for name in names if name in OF_THE_PAST]
+    require(past > 0 or not made, "problem.window", f">= 1 for {' and '.join(made)}", past)
+    return min(past, max((LOOKS_BACK.get(name, 0) for name in names), default=0))
+
+
+def misses(names: Sequence[str]) -> bool:
+    """Whether they ask for the periods in which demand was missed."""
+    return "stockouts" in names
+
+
+def remembered(problem: Problem, names: Sequence[str]) -> Problem:
+    """The problem whose states keep what these features ask for. Raises ValueError where the system cannot."""
+    return replace(problem, system=remembering(problem.system)) if misses(names) else problem
 
 
 def _part(observation: Observation, name: str, scale: Array | float) -> Array:
     """[feature, ..., item]."""
-    if name == "calendar":
-        return _calendar(observation)
+    if name in MADE:
+        return MADE[name](observation, scale)
     part = getattr(observation, name)
     return (part if part.ndim > observation.on_hand.ndim else part[None]) / scale
 
 
-def _calendar(observation: Observation) -> Array:
+def calendar(observation: Observation, scale: Array | float) -> Array:
+    """Sine and cosine of the week and the year."""
     angles = 2 * jnp.pi * observation.time / jnp.asarray(CYCLES, observation.on_hand.dtype)
     waves = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
     shape = observation.on_hand.shape
     return jnp.broadcast_to(waves.reshape(-1, *(1,) * len(shape)), (waves.shape[0], *shape))
+
+
+def averages(observation: Observation, scale: Array | float) -> Array:
+    """Means of what was seen in the last week and month, or in the window where that is shorter."""
+    return _means(observation.ring, observation.time, (WEEK, MONTH)) / scale
+
+
+def momentum(observation: Observation, scale: Array | float) -> Array:
+    """Mean of what was seen in the last week over that of the window, less 1; 0 where nothing was seen at all."""
+    late, usual = _means(observation.ring, observation.time, (WEEK, WHOLE))
+    seen = usual > 0
+    return jnp.where(seen, late / jnp.where(seen, usual, 1) - 1, 0)[None]
+
+
+def days_of_supply(observation: Observation, scale: Array | float) -> Array:
+    """Periods that what is on hand, and the position, last at the mean of the last week; within -20 … 20."""
+    late = jnp.maximum(_means(observation.ring, observation.time, (WEEK,))[0], LEAST * scale)
+    return jnp.clip(jnp.stack([observation.on_hand, observation.position]) / late, -MOST, MOST)
+
+
+def stockouts(observation: Observation, scale: Array | float) -> Array:
+    """Share of the last week, and of the window, in which demand was missed: where sales alone are seen, they do not say."""
+    return _means(observation.misses, observation.time, (WEEK, WHOLE))
+
+
+def _means(ring: Array, time: Array, spans: Sequence[int]) -> Array:
+    """[span, ..., item] means over the last so many periods of a ring [window, ..., item]. Turns the weights, not the ring."""
+    size = ring.shape[0]
+    within = [min(span, size) for span in spans]
+    weights = np.stack([np.where(np.arange(size) >= size - span, 1 / span, 0) for span in within])  # oldest first
+    return jnp.tensordot(jnp.roll(jnp.asarray(weights, ring.dtype), time % size, axis=1), ring, axes=1)
+
+
+MADE = {
+    "calendar": calendar,
+    "averages": averages,
+    "momentum": momentum,
+    "days_of_supply": days_of_supply,
+    "stockouts": stockouts,
+}

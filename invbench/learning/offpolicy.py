@@ -164,7 +164,8 @@ def fitted(
     """The policy of the best member by validation paths. Raises `training.Diverged`."""
     members = train(name, problem, plan, rules, world, key, log, lesson)
     best = member(members.best, int(np.argmax(members.worth)))
-    return Policy(parameters(world, best), rules.apply, window=features.window(plan.features, problem.window))
+    window, misses = features.window(plan.features, problem.window), features.misses(plan.features)
+    return Policy(parameters(world, best), rules.apply, window=window, misses=misses)
 
 
 def train(

@@ -61,7 +61,7 @@ def train(
     After a lesson all of them begin as the teacher.
     Raises `training.Diverged`.
     """
-    window = features.window(training.features, problem.window)
+    window, problem = features.window(training.features, problem.window), features.remembered(problem, training.features)
     world = unrolls.world(problem, training)
     money = jax.tree.map(lambda *rates: jnp.stack([jnp.asarray(rate, jnp.float32) for rate in rates]), *costs)
     said, blank = asdict(training) | {"keys": np.asarray(jax.random.key_data(keys)).tolist()}, _blank(problem, training, window)
@@ -77,7 +77,10 @@ def train(
     start = _taught(start, lesson, problem, world, money, window, log) if lesson else start
     members = host.run("hdpo", start, advance, CHUNKS, log, steps=training.chunk, settings=said, baseline=baseline)
     found = zip(host.members(members.best), np.asarray(members.worth))
-    return [Learned(Policy(best, order, window=window), float(worth_)) for best, worth_ in found]
+    return [
+        Learned(Policy(best, order, window=window, misses=features.misses(training.features)), float(worth_))
+        for best, worth_ in found
+    ]
 
 
 def _taught(members: _Member, lesson: Lesson, problem: Problem, world: World, costs: CostModel, window: int, log) -> _Member:

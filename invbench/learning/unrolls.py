@@ -96,12 +96,13 @@ def moved_on(world: World, key: Array, training: Training, window: int, horizon:
     dither = jax.random.uniform(named(key, "dither"), drawn[window:].shape)
     fresh = world.system.initial(jnp.broadcast_to(drawn[:window], (window, training.paths, *items)), start, window)
     again = jax.random.uniform(named(key, "restart"), (training.paths, 1)) < training.restart
-    ring = jnp.roll(state.pipeline, start - state.time, axis=0) if state.pipeline.shape[0] else state.pipeline
+    turned = lambda ring: jnp.roll(ring, start - state.time, axis=0) if ring.shape[0] else ring  # noqa: E731
     keep = lambda new, old: jnp.where(again, new, old)  # noqa: E731
     state = fresh._replace(
         on_hand=keep(fresh.on_hand, state.on_hand),
         position=keep(fresh.position, state.position),
-        pipeline=keep(fresh.pipeline, ring),
+        pipeline=keep(fresh.pipeline, turned(state.pipeline)),
+        misses=None if state.misses is None else keep(fresh.misses, turned(state.misses)),
     )
     return state, (drawn[window:], delay, dither)
 

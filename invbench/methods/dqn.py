@@ -16,7 +16,7 @@ import optax
 
 from invbench.checks import whole
 from invbench.keys import named
-from invbench.learning import imitation, networks
+from invbench.learning import features, imitation, networks
 from invbench.learning.decisions import likeliest_of_grid, pupil, world_of
 from invbench.learning.experience import Transition, mean
 from invbench.learning.imitation import Lesson
@@ -44,6 +44,7 @@ class DQN(Plan):
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
         plan = self.checked(problem)
+        problem = features.remembered(problem, plan.features)
         world, choices, _ = world_of(problem, named(key, "world"), plan)
         return fitted("dqn", problem, replace(plan, choices=choices), RULES, world, key, log, lesson)
 

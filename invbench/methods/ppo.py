@@ -91,12 +91,14 @@ class PPO:
         After a lesson it begins as the teacher, and its critic learns first.
         """
         plan = self.checked(problem)
+        problem = features.remembered(problem, plan.features)
         plan = replace(plan, critic_first=max(plan.critic_first, CRITIC_FIRST)) if lesson else plan
         world, choices, _ = world_of(problem, named(key, "world"), plan)
         apply = median_of_grid if plan.actions == "discrete" else mean_order
         learners = train(problem, replace(plan, choices=choices), world, apply, key, log, lesson)
         best = training.member(learners.best, int(np.argmax(learners.worth)))
-        return Policy(parameters(world, best), apply, window=features.window(plan.features, problem.window))
+        window, misses = features.window(plan.features, problem.window), features.misses(plan.features)
+        return Policy(parameters(world, best), apply, window=window, misses=misses)
 
     def checked(self, problem: Problem) -> "PPO":
         """The same with every field checked, and as one compiled program depends on it."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from invbench.keys import named
-from invbench.learning import imitation, networks
+from invbench.learning import features, imitation, networks
 from invbench.learning.actions import LOG_ROOT
 from invbench.learning.decisions import mean_order, pupil, world_of
 from invbench.learning.experience import Transition, mean
@@ -40,6 +40,7 @@ class SAC(Plan):
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
         plan = self.checked(problem)
+        problem = features.remembered(problem, plan.features)
         world, *_ = world_of(problem, named(key, "world"), plan)
         return fitted("sac", problem, plan, RULES, world, key, log, lesson)
 
