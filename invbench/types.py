@@ -23,13 +23,23 @@ class State(NamedTuple):
     pipeline: Array  # [lead_time, item] ring: slot time % lead_time arrives now and takes today's order
     history: Array  # [window, item] ring: what was seen of demand; slot time % window is the oldest
     time: Array  # [] int32, the period's absolute number
-    misses: Array | None = None  # [window, item] ring beside history: 1 where demand was missed; None where nobody asks for it
+
+
+class WatchedState(NamedTuple):
+    """The same, for policies that ask for the periods in which demand was missed."""
+
+    on_hand: Array
+    position: Array
+    pipeline: Array
+    history: Array
+    time: Array
+    misses: Array  # [window, item] ring beside history: 1 where demand was missed
 
 
 def forgetful(state: Any) -> Any:
     """The state of any system without its past, which no physics reads."""
-    gone = {"history": state.history[:0]} | ({"misses": None} if hasattr(state, "misses") else {})
-    return state._replace(**gone)
+    rings = [name for name in ("history", "misses") if hasattr(state, name)]
+    return state._replace(**{name: getattr(state, name)[:0] for name in rings})
 
 
 class Observation(NamedTuple):

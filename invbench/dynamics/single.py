@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from invbench.checks import number, require, whole
-from invbench.types import Array, Flows, Observation, State
+from invbench.types import Array, Flows, Observation, State, WatchedState
 
 
 @partial(
@@ -43,22 +43,22 @@ class Single:
     lead_time_distribution: Array | None = None  # [lead_time + 1] probability of each draw, see `receive`
     misses: bool = False  # whether states keep a ring of the periods in which demand was missed, see `remembering`
 
-    def initial(self, before: Array, start: Array | int, window: int) -> State:
+    def initial(self, before: Array, start: Array | int, window: int) -> State | WatchedState:
         """The state before period `start`, after the demand `before` [>= window, item] was seen; nothing is on order."""
         seen = before[before.shape[0] - window :]
         on_hand = jnp.zeros_like(before, shape=before.shape[1:]) + self.initial_stock
         pipeline = jnp.zeros_like(before, shape=(self.lead_time, *before.shape[1:]))
         # slot s must hold the period whose number is s modulo window; seen[0] is period start - window
         history = jnp.roll(seen, start % window, axis=0) if window else seen
-        misses = jnp.zeros_like(history) if self.misses else None  # what was missed before the start is not known
-        return State(on_hand, on_hand, pipeline, history, jnp.asarray(start, jnp.int32), misses)
+        parts = (on_hand, on_hand, pipeline, history, jnp.asarray(start, jnp.int32))
+        return WatchedState(*parts, jnp.zeros_like(history)) if self.misses else State(*parts)  # no miss is known of before
 
     def observe(self, state: State, delay: Array | None = None) -> Observation:
         """What the policy sees in this period, once the order due has arrived."""
         received, pipeline = self.arrive(state, delay)
         outstanding = _oldest_first(pipeline, state.time)[1:]
-        on_hand = state.on_hand + received
-        return Observation(on_hand, state.position, outstanding, state.history, state.time, misses=state.misses)
+        seen = (state.on_hand + received, state.position, outstanding, state.history, state.time)
+        return Observation(*seen, misses=getattr(state, "misses", None))
 
     def arrive(self, state: State, delay: Array | None) -> tuple[Array, Array]:
         """What arrives at the start of the period [item], and the pipeline without it.
@@ -125,8 +125,8 @@ class Single:
         flows = Flows(
             demand, order, (order > 0).astype(order.dtype), received, sold, missed, lost, owed, held, jnp.zeros_like(demand)
         )
-        misses = None if state.misses is None else _noted(state.misses, state.time, missed > 0)
-        return State(on_hand, position, pipeline, _remember(state, seen), state.time + 1, misses), flows
+        parts = (on_hand, position, pipeline, _remember(state, seen), state.time + 1)
+        return WatchedState(*parts, _noted(state.misses, state.time, missed > 0)) if self.misses else State(*parts), flows
 
     def _send(self, pipeline: Array, time: Array, order: Array, delay: Array | None) -> tuple[Array, Array]:
         """Put today's order on its way: what of it arrives at once [item], and the pipeline with the rest."""

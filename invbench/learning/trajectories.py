@@ -12,7 +12,7 @@ from invbench.keys import named
 from invbench.learning import baseline, features
 from invbench.learning.expected import Support, mean_of
 from invbench.learning.imitation import Lesson
-from invbench.learning.residual import original
+from invbench.learning.bounds import original
 from invbench.problem import Problem
 from invbench.types import Array, Flows, Observation, Paths, Policy
 

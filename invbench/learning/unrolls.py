@@ -98,12 +98,10 @@ def moved_on(world: World, key: Array, training: Training, window: int, horizon:
     again = jax.random.uniform(named(key, "restart"), (training.paths, 1)) < training.restart
     turned = lambda ring: jnp.roll(ring, start - state.time, axis=0) if ring.shape[0] else ring  # noqa: E731
     keep = lambda new, old: jnp.where(again, new, old)  # noqa: E731
-    state = fresh._replace(
-        on_hand=keep(fresh.on_hand, state.on_hand),
-        position=keep(fresh.position, state.position),
-        pipeline=keep(fresh.pipeline, turned(state.pipeline)),
-        misses=None if state.misses is None else keep(fresh.misses, turned(state.misses)),
-    )
+    kept = {name: keep(getattr(fresh, name), getattr(state, name)) for name in ("on_hand", "position")}
+    rings = [name for name in ("pipeline", "misses") if hasattr(state, name)]
+    kept |= {name: keep(getattr(fresh, name), turned(getattr(state, name))) for name in rings}
+    state = fresh._replace(**kept)
     return state, (drawn[window:], delay, dither)
 
 

@@ -18,7 +18,7 @@ from invbench.learning import baseline, features, residual
 from invbench.learning.imitation import Effort, Lesson, lesson_of
 from invbench.learning.pathwise import train
 from invbench.learning.rates import several
-from invbench.learning.residual import original
+from invbench.learning.bounds import original
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
 from invbench.tuning import Budget
