@@ -11,7 +11,8 @@ from invbench.learning import features, networks
 from invbench.learning.actions import Grid, Normal, grid_for, normal_for
 from invbench.learning.expected import support_of
 from invbench.learning.imitation import Pupil
-from invbench.learning.trajectories import World, capped, money_of, stacked
+from invbench.learning.shaping import Potential, potential_of
+from invbench.learning.trajectories import Money, World, capped, money_of, myopic, stacked
 from invbench.problem import Problem
 from invbench.tuning import highest_level, levels, lot
 from invbench.types import Array, Observation
@@ -20,7 +21,7 @@ from invbench.types import Array, Observation
 def world_of(problem: Problem, key: Array, method: Any) -> tuple[World, int, Callable]:
     """Where an actor of `method` acts, how many outputs it needs, and the function that decides as it would.
 
-    method: with the checked fields `actions` (discrete, continuous), `choices`, `largest_order` and `features`.
+    method: with the checked fields `actions` (discrete, continuous), `choices`, `largest_order`, `features` and `shaping`.
     """
     own = root(problem.seed, "actions")  # not a training's own: another number of orders would compile anew
     mean, spread = levels(problem, named(own, "levels"))
@@ -33,7 +34,16 @@ def world_of(problem: Problem, key: Array, method: Any) -> tuple[World, int, Cal
     scales = {name: jnp.asarray(mean, jnp.float32) for name in method.features}
     cap, start = jnp.asarray(cap, jnp.float32), jnp.asarray(problem.start, jnp.int32)
     money = money_of(problem, named(key, "money"))
-    return World(problem.system, problem.scenario, money, scales, actions, cap, start, support_of(problem)), count, apply
+    world = World(problem.system, problem.scenario, money, scales, actions, cap, start, support_of(problem))
+    return world._replace(potential=_potential(problem, method.shaping, money, key)), count, apply
+
+
+def _potential(problem: Problem, weight: float | None, money: Money, key: Array) -> Potential | None:
+    """Of a stock near the myopic rule's level; None where reward is not shaped."""
+    if weight is None:
+        return None
+    rule = myopic(problem, named(key, "target"))
+    return potential_of(problem, rule, weight, money.scale, named(key, "mean"))
 
 
 def heads(actor: dict, x: Array) -> Array:

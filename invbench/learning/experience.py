@@ -29,12 +29,13 @@ class Row(NamedTuple):
     at_once: Array  # what the order itself earned (never above 0), in reward's scale
     later: Array  # the rest of the period's reward, or of what is expected of a later one
     terminated: Array  # 1 where nothing is earned after the period, else 0
+    potential: Array | None = None  # of what was observed, where reward is shaped
 
 
-def nothing(features: int, periods: int, shape: tuple[int, ...]) -> Row:
+def nothing(features: int, periods: int, shape: tuple[int, ...], shaped: bool = False) -> Row:
     """Rows of periods that never were; shape: (lane, item)."""
     narrow = jnp.zeros((periods, *shape))
-    return Row(jnp.zeros((periods, features, *shape)), *(narrow,) * 4)
+    return Row(jnp.zeros((periods, features, *shape)), *(narrow,) * 4, narrow if shaped else None)
 
 
 def walked(
@@ -53,7 +54,7 @@ def walked(
         order = capped(units(action), observation, world.cap)
         after, flows = world.system.transition(state, order, demand, delay)
         later = reward(state, order, delay, flows, named(key, "futures"))
-        return after, Row(x, action, ordering(world, flows), later, jnp.zeros_like(later))
+        return after, Row(x, action, ordering(world, flows), later, jnp.zeros_like(later), world.promise(observation))
 
     return lax.scan(period, state, (demand, delay, keys))
 
@@ -146,6 +147,8 @@ def transitions(rows: Row, count: int, steps: int, lag: int, discount: float, fa
     for step in range(steps):
         earned = part(rows.at_once, step) + fade * part(rows.later, lag + step)
         reward, going = reward + going * earned, going * discount * (1 - part(rows.terminated, step))
+    if rows.potential is not None:  # what shapes each of the periods telescopes, see `shaping.shaped`
+        reward = reward + going * part(rows.potential, steps) - part(rows.potential, 0)
     weight = jnp.broadcast_to(valid[:, None, None], reward.shape).astype(reward.dtype)
     flat = lambda leaf: jnp.moveaxis(leaf, 1, -1).reshape(-1, leaf.shape[1])  # noqa: E731
     action, reward, going, weight = (leaf.reshape(-1) for leaf in (part(rows.action, 0), reward, going, weight))

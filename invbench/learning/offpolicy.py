@@ -18,12 +18,14 @@ from jax.sharding import PartitionSpec as Spec
 
 from invbench.checks import number, require, whole
 from invbench.keys import named
-from invbench.learning import experience, features
-from invbench.learning.decisions import parameters
+from invbench.learning import curriculum, experience, features
+from invbench.learning.curriculum import Stage
+from invbench.learning.decisions import parameters, world_of
 from invbench.learning.experience import Row, Transition
 from invbench.learning.imitation import Lesson
 from invbench.learning.rates import Rate, apart, joined, several
-from invbench.learning.training import CORE, WORTH, better, member, mesh, planned, run, spread
+from invbench.learning.shaping import weight
+from invbench.learning.training import CORE, WORTH, best_of, better, member, member_keys, mesh, planned, run, spread
 from invbench.learning.trajectories import World, beside, futures, on_one_device, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
@@ -62,6 +64,8 @@ class Plan:
     futures: int
     discount: Rate
     average: bool
+    shaping: float | None
+    curriculum: list[dict[str, float]] | tuple[Stage, ...] | None
     tau: Rate
     learning_rate: Rate
     gradient_norm: Rate
@@ -93,7 +97,8 @@ class Plan:
         require(isinstance(self.hidden, list | tuple), "method.hidden", "a list of widths", self.hidden)
         chosen = features.checked("method.features", self.features)
         return replace(
-            self, **counts, **rates, lag=lag, futures=whole("method.futures", self.futures),
+            self, **counts, **rates, lag=lag, shaping=weight("method.shaping", self.shaping),
+            curriculum=curriculum.checked("method.curriculum", self.curriculum), futures=whole("method.futures", self.futures),
             episode=whole("method.episode", problem.horizon if self.episode is None else self.episode, low=1),
             features=tuple(name for name in features.NAMES if name in chosen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
@@ -158,36 +163,40 @@ class Member(NamedTuple):
 # ---- for the host
 
 
-def fitted(
-    name: str, problem: Problem, plan: Plan, rules: Rules, world: World, key: Array, log: Callable, lesson: Lesson | None
-) -> Policy:
-    """The policy of the best member by validation paths. Raises `training.Diverged`."""
-    members = train(name, problem, plan, rules, world, key, log, lesson)
-    best = member(members.best, int(np.argmax(members.worth)))
+def fitted(name: str, problem: Problem, plan: Plan, rules: Rules, keys: Array, log: Callable, lesson: Lesson | None = None):
+    """A policy for each key [seed], that of its best member by validation paths. Raises `training.Diverged`."""
+    problem = features.remembered(problem, plan.features)
+    world, choices, _ = world_of(problem, named(keys[0], "world"), plan)
+    plan = replace(plan, choices=choices) if plan.actions == "discrete" else plan
+    members = train(name, problem, plan, rules, world, keys, log, lesson)
     window, misses = features.window(plan.features, problem.window), features.misses(plan.features)
-    return Policy(parameters(world, best), rules.apply, window=window, misses=misses)
+    best = best_of(members.best, members.worth, len(keys))
+    return [Policy(parameters(world, layers), rules.apply, window=window, misses=misses) for layers in best]
 
 
 def train(
     name: str, problem: Problem, plan: Plan, rules: Rules, world: World, key: Array, log: Callable, lesson: Lesson | None = None
 ) -> Member:
-    """All members [member, ...], validated after every chunk. Raises `training.Diverged`."""
-    course = course_of(problem, plan, world)
-    keys = jax.random.split(named(key, "members"), plan.members)
+    """All members [member, ...] of one key or of each of several, validated after every chunk. Raises `training.Diverged`."""
+    course, stages, seeds = course_of(problem, plan, world), plan.curriculum, key.reshape(-1)
+    keys = member_keys(seeds, plan.members)
     paths = on_one_device(problem.validation_paths(plan.validation_paths))
     settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
     advice = f"lower method.learning_rate ({max(plan.learning_rate):g})"
-    plan, own = apart(plan, plan.rates, plan.members)
-    compiled_in = dict(plan=plan, rules=rules, course=course, mesh=mesh(plan.members))
+    world = curriculum.begun(world, problem, stages, named(seeds[0], "curriculum"))
+    plan, own = apart(replace(plan, shaping=None, curriculum=()), plan.rates, plan.members)  # these are in the world by now
+    own = {title: jnp.tile(leaf, len(seeds)) for title, leaf in own.items()}
+    compiled_in = dict(plan=plan, rules=rules, course=course, mesh=mesh(len(keys)))
 
     def advance(members, number):
-        return _chunk(world, paths, keys, own, spread(members, compiled_in["mesh"]), jnp.int32(number), **compiled_in)
+        now = curriculum.staged(world, stages, number / course.chunks)
+        return _chunk(now, paths, keys, own, spread(members, compiled_in["mesh"]), jnp.int32(number), **compiled_in)
 
     inputs = features.count(plan.features, problem.system.lead_time, problem.window)
     start = _begin(world, keys, own, plan=plan, rules=rules, inputs=inputs, block=plan.lanes * plan.periods * problem.items)
     start = _taught(start, lesson, problem, world, rules, course.window, paths, log) if lesson else start
     updates = course.steps * plan.updates
-    rule = beside(problem, named(key, "myopic"), plan.validation_paths, lesson)
+    rule = beside(problem, named(seeds[0], "myopic"), plan.validation_paths, lesson)
     return run(name, start, advance, course.chunks, log, steps=updates, settings=settings, advice=advice, baseline=rule)
 
 
@@ -247,7 +256,8 @@ def episode(world: World, plan: Plan, rules: Rules, course: Course, key: Array, 
     key, periods = jax.random.fold_in(key, number), course.rollouts * plan.periods
     before, demand, delay = futures(world, named(key, "future"), periods, plan.lanes, course.window, 0)
     state = world.system.initial(before, world.start, course.window)
-    pending = experience.nothing(member.memory.x.shape[-1], course.wait + plan.steps, demand.shape[1:])
+    shaped = world.potential is not None
+    pending = experience.nothing(member.memory.x.shape[-1], course.wait + plan.steps, demand.shape[1:], shaped)
     cut = lambda leaf: leaf[:periods].reshape(course.rollouts, plan.periods, *leaf.shape[1:])  # noqa: E731
     keys, delay = jax.random.split(named(key, "rollouts"), course.rollouts), delay if delay is None else cut(delay)
     today = (jnp.arange(course.rollouts), keys, cut(demand), delay)

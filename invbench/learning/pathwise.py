@@ -19,8 +19,9 @@ from jax.sharding import PartitionSpec as Spec
 
 from invbench.costs import CostModel
 from invbench.keys import named, root
-from invbench.learning import features, imitation, networks, unrolls
+from invbench.learning import curriculum, features, imitation, networks, unrolls
 from invbench.learning import training as host
+from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Lesson, Pupil
 from invbench.learning.networks import Network, order
 from invbench.learning.rates import apart, joined
@@ -54,23 +55,26 @@ class _Member(NamedTuple):
 
 def train(
     problem: Problem, costs: list[CostModel], keys: Array, training: Training, log: Callable, baseline: float | None = None,
-    lesson: Lesson | None = None,
+    lesson: Lesson | None = None, stages: tuple[Stage, ...] = (),
 ) -> list[Learned]:  # fmt: skip
     """One network for each cost model and key, all in one program; all cost models have a fixed cost of an order, or none has.
 
-    After a lesson all of them begin as the teacher.
+    After a lesson all of them begin as the teacher. stages: of a curriculum.
     Raises `training.Diverged`.
     """
     window, problem = features.window(training.features, problem.window), features.remembered(problem, training.features)
     world = unrolls.world(problem, training)
     money = jax.tree.map(lambda *rates: jnp.stack([jnp.asarray(rate, jnp.float32) for rate in rates]), *costs)
     said, blank = asdict(training) | {"keys": np.asarray(jax.random.key_data(keys)).tolist()}, _blank(problem, training, window)
+    said |= {"curriculum": stages} if stages else {}
+    world = curriculum.begun(world, problem, stages, root(problem.seed, "curriculum"))
     training, own = apart(training, training.rates, len(keys))
     settings = dict(training=training, window=window, horizon=problem.horizon, mesh=host.mesh(len(keys)))
 
     def advance(members: _Member, number_: int) -> tuple[_Member, dict[str, Array]]:
         members, first = host.spread(members, settings["mesh"]), jnp.int32(number_ * training.chunk)
-        members, curve, value = _advance(world, money, keys, own, members, first, **settings)
+        now = curriculum.staged(world, stages, number_ / CHUNKS)
+        members, curve, value = _advance(now, money, keys, own, members, first, **settings)
         return members, {"train/benefit": curve, host.WORTH: value}
 
     start = _begin(world, keys, own, blank, training=training, window=window)

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from invbench import jobs
+from invbench.keys import named
 from invbench.learning import checkpoint
 from invbench.progress import told
 from invbench.types import Array
@@ -85,6 +86,18 @@ def members(tree: Any) -> list[Any]:
 def member(tree: Any, number: int) -> Any:
     """One of them."""
     return members(tree)[number]
+
+
+def member_keys(seeds: Array, members: int) -> Array:
+    """[seed x member] the keys of so many members of each seed, the same whatever other seeds there are."""
+    return jax.vmap(lambda seed: jax.random.split(named(seed, "members"), members))(seeds).reshape(-1)
+
+
+def best_of(tree: Any, worth: Array, seeds: int) -> list[Any]:
+    """Of trees [seed x member]: for each seed that of the member that is worth most."""
+    rows = np.asarray(worth).reshape(seeds, -1)
+    found = members(tree)
+    return [found[seed * rows.shape[1] + int(number)] for seed, number in enumerate(rows.argmax(1))]
 
 
 def _row(name: str, metrics: Metrics, done: int, updates: int, advice: str) -> dict[str, float]:

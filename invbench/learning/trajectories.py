@@ -10,9 +10,10 @@ from jax import lax
 from invbench.formulas import critical_fractile
 from invbench.keys import named
 from invbench.learning import baseline, features
+from invbench.learning.bounds import original
 from invbench.learning.expected import Support, mean_of
 from invbench.learning.imitation import Lesson
-from invbench.learning.bounds import original
+from invbench.learning.shaping import Potential
 from invbench.problem import Problem
 from invbench.types import Array, Flows, Observation, Paths, Policy
 
@@ -53,6 +54,11 @@ class World(NamedTuple):
     cap: Array  # [item] units: orders that would lift the inventory position above it are cut
     start: Array  # [] int32 absolute number of the first period
     support: Support | None = None  # of demand, see `expected.support_of`
+    potential: Potential | None = None  # of stock, where reward is shaped
+
+    def promise(self, observation: Observation) -> Array | None:
+        """[..., item] potential of what is observed; None where reward is as it is."""
+        return None if self.potential is None else self.potential.of(observation)
 
 
 class Trajectory(NamedTuple):
@@ -62,6 +68,7 @@ class Trajectory(NamedTuple):
     action: Array  # [period, lane, item]
     log_probability: Array  # [period, lane, item] when it was chosen
     reward: Array  # [period, lane, item]
+    potential: Array | None = None  # [period + 1, lane, item], where reward is shaped
 
 
 def stacked(scales: dict[str, Array], observation: Observation) -> Array:
@@ -120,11 +127,12 @@ def collect(world: World, state: Any, demand: Array, delay: Array | None, noise:
         order = capped(world.actions.order(action), observation, world.cap)
         after, flows = world.system.transition(state, order, demand, delay)
         reward = world.money.expected(world.system, state, order, delay, flows, world.support)
-        return after, (x, action, log_probability, reward)
+        return after, (x, action, log_probability, reward, world.promise(observation))
 
-    state, (x, *rest) = lax.scan(period, state, (demand, now, noise))
-    final = stacked(world.scales, world.system.observe(state, following))
-    return state, Trajectory(jnp.concatenate([x, final[None]]), *rest)
+    state, (x, *rest, promised) = lax.scan(period, state, (demand, now, noise))
+    last = world.system.observe(state, following)
+    x = jnp.concatenate([x, stacked(world.scales, last)[None]])
+    return state, Trajectory(x, *rest, None if promised is None else jnp.concatenate([promised, world.promise(last)[None]]))
 
 
 def worth(system: Any, cost: Any, policy: Policy, paths: Paths) -> Array:

@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import optax
 
 from invbench.checks import whole
-from invbench.keys import named
-from invbench.learning import features, imitation, networks
-from invbench.learning.decisions import likeliest_of_grid, pupil, world_of
+from invbench.learning import imitation, networks
+from invbench.learning.decisions import likeliest_of_grid, pupil
 from invbench.learning.experience import Transition, mean
 from invbench.learning.imitation import Lesson
 from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
@@ -43,10 +42,11 @@ class DQN(Plan):
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
-        plan = self.checked(problem)
-        problem = features.remembered(problem, plan.features)
-        world, choices, _ = world_of(problem, named(key, "world"), plan)
-        return fitted("dqn", problem, replace(plan, choices=choices), RULES, world, key, log, lesson)
+        return fitted("dqn", problem, self.checked(problem), RULES, key.reshape(1), log, lesson)[0]
+
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed], the best of as many members; all are trained side by side, with money in one scale."""
+        return fitted("dqn", problem, self.checked(problem), RULES, keys, log)
 
     def checked(self, problem: Problem) -> "DQN":
         """The same with every field checked, and as one compiled program depends on it."""

@@ -14,11 +14,12 @@ import numpy as np
 from invbench.checks import number, require, whole
 from invbench.dynamics.single import Single
 from invbench.keys import named
-from invbench.learning import baseline, features, residual
+from invbench.learning import baseline, curriculum, features, residual
+from invbench.learning.bounds import original
+from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Effort, Lesson, lesson_of
 from invbench.learning.pathwise import train
 from invbench.learning.rates import several
-from invbench.learning.bounds import original
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
 from invbench.tuning import Budget
@@ -40,6 +41,7 @@ class HDPO(Training):
     tuning: Budget  # of the rule that is shown beside
     seeds: int  # networks trained side by side
     fast_mode: bool  # a tenth of the updates: for a first look
+    curriculum: list[dict[str, float]] | tuple[Stage, ...] | None = None  # see `learning.curriculum`
     family: ClassVar[str] = "dl"
     tuned: ClassVar[bool] = False
 
@@ -69,7 +71,8 @@ class HDPO(Training):
                 lesson = lesson_of(residual.as_change(problem, rule), LESSON, named(keys[0], "lesson"))
         else:
             beside = baseline.worth(problem, lesson.teacher, checked.validation_paths)
-        return train(problem, [problem.cost] * len(keys), keys, checked, log, beside, lesson)
+        stages, plan = checked.curriculum, replace(checked, curriculum=None)  # they are no part of what is compiled
+        return train(problem, [problem.cost] * len(keys), keys, plan, log, beside, lesson, stages)
 
     def checked(self, problem: Problem) -> "HDPO":
         """The same with every field checked, lists as tuples, and the updates of fast mode."""
@@ -93,4 +96,5 @@ class HDPO(Training):
         threshold = number("method.threshold", self.threshold, low=0, high=1)
         counts["updates"] = -(-counts["updates"] // FAST) if self.fast_mode else counts["updates"]
         single = dict(features=names, hidden=widths, fixed_width=width, threshold=threshold, checkpoints=kept, fast_mode=False)
+        single["curriculum"] = curriculum.checked("method.curriculum", self.curriculum)
         return replace(self, **single, **counts, **rates)

@@ -19,12 +19,14 @@ from jax.sharding import PartitionSpec as Spec
 
 from invbench.checks import choice, number, require, whole
 from invbench.keys import named
-from invbench.learning import features, imitation, networks, training
+from invbench.learning import curriculum, features, imitation, networks, training
 from invbench.learning.actions import Normal
 from invbench.learning.advantages import Batch, batches, standardised
+from invbench.learning.curriculum import Stage
 from invbench.learning.decisions import act, heads, mean_order, median_of_grid, parameters, pupil, world_of
 from invbench.learning.imitation import Lesson
 from invbench.learning.rates import Rate, several
+from invbench.learning.shaping import shaped, weight
 from invbench.learning.trajectories import World, beside, collect, on_one_device, rollouts, windows, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
@@ -67,6 +69,8 @@ class PPO:
     foresight: int
     discount: Rate
     average: bool
+    shaping: float | None
+    curriculum: list[dict[str, float]] | tuple[Stage, ...] | None
     trace: Rate
     clip: Rate
     value_clip: float | None
@@ -90,15 +94,22 @@ class PPO:
 
         After a lesson it begins as the teacher, and its critic learns first.
         """
+        return self._fitted(problem, key.reshape(1), log, lesson)[0]
+
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed], the best of as many members; all are trained side by side, with money in one scale."""
+        return self._fitted(problem, keys, log, None)
+
+    def _fitted(self, problem: Problem, keys: Array, log: Callable, lesson: Lesson | None) -> list[Policy]:
         plan = self.checked(problem)
         problem = features.remembered(problem, plan.features)
         plan = replace(plan, critic_first=max(plan.critic_first, CRITIC_FIRST)) if lesson else plan
-        world, choices, _ = world_of(problem, named(key, "world"), plan)
+        world, choices, _ = world_of(problem, named(keys[0], "world"), plan)
         apply = median_of_grid if plan.actions == "discrete" else mean_order
-        learners = train(problem, replace(plan, choices=choices), world, apply, key, log, lesson)
-        best = training.member(learners.best, int(np.argmax(learners.worth)))
+        learners = train(problem, replace(plan, choices=choices), world, apply, keys, log, lesson)
         window, misses = features.window(plan.features, problem.window), features.misses(plan.features)
-        return Policy(parameters(world, best), apply, window=window, misses=misses)
+        best = training.best_of(learners.best, learners.worth, len(keys))
+        return [Policy(parameters(world, layers), apply, window=window, misses=misses) for layers in best]
 
     def checked(self, problem: Problem) -> "PPO":
         """The same with every field checked, and as one compiled program depends on it."""
@@ -126,6 +137,7 @@ class PPO:
         return replace(
             self, **counts, **rates, episode=parts * counts["steps"],
             critic_first=number("method.critic_first", self.critic_first, low=0, high=1),
+            shaping=weight("method.shaping", self.shaping), curriculum=curriculum.checked("method.curriculum", self.curriculum),
             value_clip=self.value_clip and number("method.value_clip", self.value_clip, low=0),
             features=tuple(name for name in features.NAMES if name in chosen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
@@ -155,24 +167,31 @@ class Learner(NamedTuple):
 def train(
     problem: Problem, plan: PPO, world: World, apply: Callable, key: Array, log: Callable, lesson: Lesson | None = None
 ) -> Learner:
-    """All members, chunk by chunk: what each has learned is validated after every chunk."""
+    """All members of one key or of each of several, chunk by chunk: what each has learned is validated after every chunk."""
     paths = problem.validation_paths(plan.validation_paths)
-    rule = beside(problem, named(key, "myopic"), plan.validation_paths, lesson)
+    seeds, stages = key.reshape(-1), plan.curriculum
+    rule = beside(problem, named(seeds[0], "myopic"), plan.validation_paths, lesson)
     episodes = max(1, round(plan.updates * plan.steps / plan.episode / plan.validations))  # of a chunk
     steps, advice = episodes * plan.episode // plan.steps, f"lower method.learning_rate ({max(plan.learning_rate):g})"
     settings = [asdict(plan), np.asarray(jax.random.key_data(key)).tolist()]
-    rates = Rates(*(jnp.resize(jnp.asarray(getattr(plan, name), jnp.float32), plan.members) for name in Rates._fields))
-    plan = replace(plan, **dict.fromkeys(Rates._fields, ()), updates=steps * plan.validations)  # as it is compiled in
-    keys, mesh, paths = jax.random.split(named(key, "members"), plan.members), training.mesh(plan.members), on_one_device(paths)
+    each = lambda name: jnp.resize(jnp.asarray(getattr(plan, name), jnp.float32), plan.members)  # noqa: E731
+    rates = Rates(*(jnp.tile(each(name), len(seeds)) for name in Rates._fields))
+    world = curriculum.begun(world, problem, stages, named(seeds[0], "curriculum"))
+    keys, paths = training.member_keys(seeds, plan.members), on_one_device(paths)
+    plan = replace(plan, **dict.fromkeys(Rates._fields, ()), shaping=None, curriculum=(), updates=steps * plan.validations)
+    mesh = training.mesh(len(keys))  # and the plan is now as it is compiled in
     fixed = dict(plan=plan, window=features.window(plan.features, problem.window), apply=apply, episodes=episodes, mesh=mesh)
     inputs = features.count(plan.features, problem.system.lead_time, problem.window)
     start = _begin(world, keys, rates, plan=plan, inputs=inputs)
     start = _taught(start, lesson, problem, world, apply, fixed["window"], paths, log) if lesson else start
+
+    def advance(learners: Learner, number: int) -> tuple[Learner, dict[str, Array]]:
+        now = curriculum.staged(world, stages, number / plan.validations)
+        return _advance(now, paths, keys, training.spread(learners, mesh), jnp.int32(number), **fixed)
+
     return training.run(
-        "ppo", start,
-        lambda learners, number: _advance(world, paths, keys, training.spread(learners, mesh), jnp.int32(number), **fixed),
-        plan.validations, log, steps=steps, settings=settings, baseline=rule, advice=advice,
-    )  # fmt: skip
+        "ppo", start, advance, plan.validations, log, steps=steps, settings=settings, baseline=rule, advice=advice
+    )
 
 
 @partial(jax.jit, static_argnames=("plan", "inputs"))
@@ -236,7 +255,8 @@ def update(world: World, plan: PPO, carry: tuple, drawn: tuple) -> tuple[tuple, 
     learner = learner._replace(average=learner.average + share * (trajectory.reward.mean((0, 1)) - learner.average))
     coming = windows(demand, plan.steps + 1, 1, plan.foresight) / world.scales[plan.features[0]]
     rates = learner.rates
-    dealt = batches(learner.critic, trajectory, coming, learner.average, rates.discount, rates.trace, plan.minibatches)
+    taught = trajectory._replace(reward=shaped(trajectory.reward, trajectory.potential, rates.discount))
+    dealt = batches(learner.critic, taught, coming, learner.average, rates.discount, rates.trace, plan.minibatches)
     step = partial(descend, world, plan, 1 - learner.updates / plan.updates)
     epoch = lambda learner, _: lax.scan(step, learner, dealt)  # noqa: E731
     learner, losses = lax.scan(epoch, learner, None, length=plan.epochs)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from invbench.keys import named
-from invbench.learning import features, imitation, networks
+from invbench.learning import imitation, networks
 from invbench.learning.actions import LOG_ROOT
-from invbench.learning.decisions import mean_order, pupil, world_of
+from invbench.learning.decisions import mean_order, pupil
 from invbench.learning.experience import Transition, mean
 from invbench.learning.imitation import Lesson
 from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
@@ -39,10 +39,11 @@ class SAC(Plan):
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
-        plan = self.checked(problem)
-        problem = features.remembered(problem, plan.features)
-        world, *_ = world_of(problem, named(key, "world"), plan)
-        return fitted("sac", problem, plan, RULES, world, key, log, lesson)
+        return fitted("sac", problem, self.checked(problem), RULES, key.reshape(1), log, lesson)[0]
+
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed], the best of as many members; all are trained side by side, with money in one scale."""
+        return fitted("sac", problem, self.checked(problem), RULES, keys, log)
 
     def checked(self, problem: Problem) -> "SAC":
         """The same with every field checked, and as one compiled program depends on it."""
