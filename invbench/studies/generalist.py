@@ -246,17 +246,22 @@ def _summary(title: str, rows: list[Row], brief: bool = False) -> Iterator[Cell]
     if brief:
         return
     for share in (5, 95):
-        yield Cell(title, f"gap, {share} % quantile", None, float(np.percentile(gaps.mean(1), share)))
-    yield Cell(title, "settings cheaper than base-stock, %", None, float(100 * (gaps.mean(1) < 0).mean()))
+        yield Cell(title, f"gap, {share} % quantile", None, _short(np.percentile(gaps.mean(1), share)))
+    yield Cell(title, "settings cheaper than base-stock, %", None, _short(100 * (gaps.mean(1) < 0).mean()))
     if gaps.shape[1] > 1:
-        yield Cell(title, "gap of the worst network, median", None, float(np.median(gaps, axis=0).max()))
+        yield Cell(title, "gap of the worst network, median", None, _short(np.median(gaps, axis=0).max()))
 
 
 def _median(title: str, quantity: str, values: np.ndarray, note: str) -> Cell:
     random = np.random.default_rng(0)
     again = np.median(values[random.integers(0, len(values), (RESAMPLES, len(values)))], axis=1)
     lower, upper = np.percentile(again, [2.5, 97.5]).tolist()
-    return Cell(title, quantity, None, float(np.median(values)), lower=lower, upper=upper, note=note)
+    return Cell(title, quantity, None, _short(np.median(values)), lower=_short(lower), upper=_short(upper), note=note)
+
+
+def _short(per_cent: float) -> float:
+    """To hundredths: more would be noise."""
+    return round(float(per_cent), 2)
 
 
 def as_csv(rows: list[Row]) -> str:

@@ -1,0 +1,123 @@
+"""Any learner that goes on adapting as it sees demand: its units are those of the level that each path shows.
+
+What was learned in periods of mean demand is right again once the mean is: stock of m times the demand is run as m times the
+stock where costs are by the unit, and nearly so with a fixed cost. So the level is learned anew, path by path, and the network is
+not: a network of its own for each path would be a training for each, and one trained on what all paths have seen would know
+other futures than its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invbench.checks import number, require, whole
+from invbench.keys import named
+from invbench.learning.level import Level, Rules, begun, follow
+from invbench.learning.residual import Part
+from invbench.learning.wrapper import AroundLearner
+from invbench.problem import Problem
+from invbench.tuning import is_whole
+from invbench.types import Array, Observation, Policy
+
+LEAST, MOST = 0.05, 20.0  # levels beyond which none is believed
+
+
+@dataclass(frozen=True)
+class Online(AroundLearner):
+    """A learner in units that follow the level of demand; every field is explained in its YAML."""
+
+    learner: Any  # a method that learns
+    every: int
+    slack: float
+    alarm: float
+    memory: int
+    trust: int
+    family: ClassVar[str] = "dl"
+    tuned: ClassVar[bool] = False
+
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        """Raises ValueError where a field makes no sense, or the learner's policy cannot be part of another one."""
+        self._check(problem)
+        return self.around(problem, self.learner.fit(problem, named(key, "learner"), log), key)
+
+    def around(self, problem: Problem, policy: Policy, key: Array) -> Policy:
+        """A policy for a problem, from now on in units that follow the level."""
+        alone = policy.elementwise and not (policy.random or policy.per_path or policy.revise)
+        require(
+            alone, "method.learner", "one whose policy is for each item by itself, the same on all paths", policy.apply.__name__
+        )
+        demand = problem.outlook(named(key, "outlook"))[: problem.window + problem.horizon]
+        mean, spread = demand.mean(1), demand.std(1)
+        mean = np.maximum(mean, 0.05 * mean.mean(0) + 1e-9)
+        relative = np.sqrt(((spread / mean) ** 2).mean(0)) + 1e-3
+        rules = [relative, *(np.full(1, value) for value in (self.slack, self.alarm, self.memory))]
+        own = Part(policy.params, f"{policy.apply.__module__}:{policy.apply.__qualname__}")
+        params = Following(
+            own, begun(problem.items, self.trust), Rules(*(jnp.asarray(part, jnp.float32) for part in rules)),
+            jnp.asarray(mean, jnp.float32), jnp.asarray([problem.start - problem.window], jnp.int32),
+            jnp.full(problem.items, is_whole(problem, named(key, "whole"))), problem.start - problem.window,
+        )  # fmt: skip
+        return Policy(params, order_by_level, window=problem.window, every=self.every, revise=revise)
+
+    def _check(self, problem: Problem) -> None:
+        for name in ("every", "memory"):
+            whole(f"method.{name}", getattr(self, name), low=1)
+        whole("method.trust", self.trust)
+        number("method.slack", self.slack, low=0)
+        number("method.alarm", self.alarm, low=0, above=True)
+        within = f"<= problem.window ({problem.window}), or demand would be overlooked"
+        require(self.every <= problem.window, "method.every", within, self.every)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["own", "level", "rules", "expected", "until", "whole"],
+    meta_fields=["first"],
+)
+@dataclass(frozen=True, eq=False)
+class Following:
+    """The params of the policy."""
+
+    own: Part  # the learner's policy
+    level: Level  # [item], once revised [n, item]
+    rules: Rules
+    expected: Array  # [window + horizon, item] demand of a period, units
+    until: Array  # [1] the period up to which demand has been looked at
+    whole: Array  # [item] bool: orders are rounded
+    first: int  # absolute number of the first expected period
+
+
+def revise(params: Following, observation: Observation) -> Following:
+    """The params once the level of each path has followed the demand that it saw since the last revision."""
+    now = int(observation.time)
+    fresh = min(now - int(params.until[0]), observation.ring.shape[0])
+    if fresh <= 0:
+        return params
+    level = _followed(params, observation.ring, now, fresh=fresh)
+    return replace(params, level=level, until=jnp.asarray([now], jnp.int32))
+
+
+@partial(jax.jit, static_argnames="fresh")
+def _followed(params: Following, ring: Array, now: Array, *, fresh: int) -> Level:
+    periods = now - fresh + jnp.arange(fresh)
+    expected = params.expected[periods - params.first]
+    seen = ring[periods % ring.shape[0]]  # [period, n, item]
+    return follow(params.rules, params.level, seen / expected[:, None])
+
+
+def order_by_level(params: Following, observation: Observation, key: Array | None) -> Array:
+    """[..., item] units: what the learner orders where stock and demand are counted in multiples of the level."""
+    level = jnp.clip(params.level.mean, LEAST, MOST)
+    scaled = observation._replace(
+        on_hand=observation.on_hand / level,
+        position=observation.position / level,
+        pipeline=observation.pipeline / level,
+        ring=observation.ring / level,
+    )
+    units = params.own.order(scaled, key) * level
+    return jnp.where(params.whole, jnp.round(units), units)
