@@ -1,8 +1,8 @@
 """Model predictive control: today's order is chosen anew in every period, by what it comes to on futures of the simulator.
 
 A few orders are tried on the same sampled futures, each followed by a tuned rule, and those around the best one again. One step
-ahead of a rule is never worse than the rule, but for sampling (rollout: Bertsekas 2022, "Lessons from AlphaZero for optimal, model
-predictive, and adaptive control"). No gradient is needed, so a fixed cost and whole units are taken as they are.
+ahead of a rule is never worse than the rule, but for sampling (rollout: Bertsekas 2022, "Lessons from AlphaZero for optimal,
+model predictive, and adaptive control"). No gradient is needed: a fixed cost and whole units are taken as they are.
 """
 
 from collections.abc import Callable

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.stats import norm
 
 from invbench.checks import number, require, whole
 from invbench.keys import named
@@ -32,7 +33,6 @@ class Online(AroundLearner):
     """A learner in units that follow the level of demand; every field is explained in its YAML."""
 
     learner: Any  # a method that learns
-    every: int
     slack: float
     alarm: float
     memory: int
@@ -60,24 +60,23 @@ class Online(AroundLearner):
         params = Following(
             own, begun(problem.items, self.trust), Rules(*(jnp.asarray(part, jnp.float32) for part in rules)),
             jnp.asarray(mean, jnp.float32), jnp.asarray([problem.start - problem.window], jnp.int32),
-            jnp.full(problem.items, is_whole(problem, named(key, "whole"))), problem.start - problem.window,
+            jnp.full(problem.items, jnp.inf), jnp.full(problem.items, is_whole(problem, named(key, "whole"))),
+            problem.start - problem.window, problem.system.lead_time, not problem.system.backlog,
         )  # fmt: skip
-        return Policy(params, order_by_level, window=problem.window, every=self.every, revise=revise)
+        return Policy(params, order_by_level, window=problem.window, every=1, revise=revise)
 
     def _check(self, problem: Problem) -> None:
-        for name in ("every", "memory"):
-            whole(f"method.{name}", getattr(self, name), low=1)
+        require(problem.window > 0, "problem.window", ">= 1 for online, which looks at what was sold", problem.window)
+        whole("method.memory", self.memory, low=1)
         whole("method.trust", self.trust)
         number("method.slack", self.slack, low=0)
         number("method.alarm", self.alarm, low=0, above=True)
-        within = f"<= problem.window ({problem.window}), or demand would be overlooked"
-        require(self.every <= problem.window, "method.every", within, self.every)
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["own", "level", "rules", "expected", "until", "whole"],
-    meta_fields=["first"],
+    data_fields=["own", "level", "rules", "expected", "until", "available", "whole"],
+    meta_fields=["first", "lead_time", "censored"],
 )
 @dataclass(frozen=True, eq=False)
 class Following:
@@ -88,26 +87,43 @@ class Following:
     rules: Rules
     expected: Array  # [window + horizon, item] demand of a period, units
     until: Array  # [1] the period up to which demand has been looked at
+    available: Array  # [item], once revised [n, item]: stock that the last period's demand could take, units
     whole: Array  # [item] bool: orders are rounded
     first: int  # absolute number of the first expected period
+    lead_time: int  # periods
+    censored: bool  # no more is seen of demand than was sold
 
 
 def revise(params: Following, observation: Observation) -> Following:
-    """The params once the level of each path has followed the demand that it saw since the last revision."""
+    """The params once the level of each path has followed the demand that it saw since the last look."""
     now = int(observation.time)
     fresh = min(now - int(params.until[0]), observation.ring.shape[0])
     if fresh <= 0:
         return params
-    level = _followed(params, observation.ring, now, fresh=fresh)
-    return replace(params, level=level, until=jnp.asarray([now], jnp.int32))
+    level = _followed(params, observation, fresh=fresh)
+    return replace(params, level=level, until=jnp.asarray([now], jnp.int32), available=observation.on_hand)
 
 
 @partial(jax.jit, static_argnames="fresh")
-def _followed(params: Following, ring: Array, now: Array, *, fresh: int) -> Level:
-    periods = now - fresh + jnp.arange(fresh)
-    expected = params.expected[periods - params.first]
+def _followed(params: Following, observation: Observation, *, fresh: int) -> Level:
+    periods, ring = observation.time - fresh + jnp.arange(fresh), observation.ring
+    expected = params.expected[periods - params.first][:, None]
     seen = ring[periods % ring.shape[0]]  # [period, n, item]
-    return follow(params.rules, params.level, seen / expected[:, None])
+    if params.censored and fresh == 1:
+        stock = params.available if params.lead_time else seen[0] + observation.on_hand
+        stock = jnp.where(jnp.isfinite(params.available), stock, jnp.inf)
+        seen = _demanded(params, seen[0], stock, expected[0])[None]
+    return follow(params.rules, params.level, seen / expected)
+
+
+def _demanded(params: Following, sold: Array, stock: Array, expected: Array) -> Array:
+    """[n, item] what was demanded: where all stock was sold, the mean of normal demand that is no less (Nahmias 1994, "Demand
+    estimation in lost sales inventory systems", Naval Research Logistics 41)."""
+    mean = expected * params.level.mean
+    spread = mean * params.rules.spread
+    far = jnp.clip((stock - mean) / spread, -8, 8)
+    more = mean + spread * norm.pdf(far) / norm.sf(far)
+    return jnp.where(sold >= stock - 1e-4 * spread, jnp.maximum(more, sold), sold)
 
 
 def order_by_level(params: Following, observation: Observation, key: Array | None) -> Array:
