@@ -1,4 +1,4 @@
-"""Where the configs are, in a checkout and in a wheel; experiments and sweeps become Hydra groups here; configs are composed."""
+"""Where the configs are, in a checkout and in a wheel; experiments and sweeps become Hydra groups here."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

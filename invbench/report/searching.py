@@ -12,7 +12,7 @@ import numpy as np
 
 from invbench import jobs
 from invbench.report import figures, page
-from invbench.report.figures import ALARM, FAINT, INK, PALETTE, WIDTH, _axes, _cut, _note, _short
+from invbench.report.figures import ALARM, FAINT, INK, PALETTE, WIDTH, _axes, _cut, _note
 
 HEIGHT, SLICES = 300, 12  # pixels of a figure; parameters that have one of their own
 POINT, BEST = PALETTE[0], PALETTE[1]
@@ -46,6 +46,7 @@ class Search:
     importances: dict[str, float]
     settings: dict[str, str]
     links: tuple[tuple[str, str], ...]  # text and target
+    judged: str  # what the best config earns on evaluation paths
 
     @property
     def done(self) -> list[Any]:
@@ -69,6 +70,7 @@ def of(request: Any, kept: Any, found: Any) -> Search:
     return Search(
         request.name, request.command, tuple(own["objectives"]), maximised, request.space.parameters, tuple(kept.all()), front,
         None if found is None else found.best.place, importances(kept), settings, _links(request.folder, found),
+        "" if found is None else _judged(found.job),
     )  # fmt: skip
 
 
@@ -78,6 +80,12 @@ def _links(folder: Path, found: Any) -> tuple[tuple[str, str], ...]:
     job = found.job.relative_to(folder)
     files = [("the best config judged on evaluation paths", f"{job}/report.json"), ("its config", f"{job}/{jobs.CONFIG}")]
     return (("best.yaml", "best.yaml"), ("trials.csv", "trials.csv"), *files)
+
+
+def _judged(job: Path) -> str:
+    earned = jobs.read_json(job / "report.json")["operating_benefit"]
+    bounds = "" if earned["lower"] is None else f" ({earned['lower']:,.6g} … {earned['upper']:,.6g})"
+    return f"On evaluation paths, which the search never saw: net benefit of operations {earned['mean']:,.6g}{bounds}."
 
 
 def write(search: Search, folder: Path) -> None:
@@ -112,7 +120,7 @@ def html(search: Search) -> str:
 <meta name="color-scheme" content="light dark"><title>{escape(search.title)}</title>
 <link rel="icon" href="data:image/svg+xml;base64,{page.ICON}"><style>{page.STYLE}{STYLE}</style></head>
 <body><header><h1>{page._text(search.title)}</h1><p class="faint">{extent}</p></header>
-<nav aria-label="Sections"><div>{anchors}</div></nav><main><p>{_verdict(search)}</p><p class="links">{links}</p>
+<nav aria-label="Sections"><div>{anchors}</div></nav><main><p>{_verdict(search)} {escape(search.judged)}</p><p class="links">{links}</p>
 <div class="grid">{drawn}</div><h2 id="trials">Trials</h2>{_trials(search)}<h2 id="settings">Settings</h2>
 <p>The command that made this page:</p><pre><code>{escape(search.command)}</code></pre>{page._pairs(search.settings.items())}
 </main><footer></footer><script>{page.SCRIPT}</script></body></html>
@@ -123,7 +131,7 @@ def _verdict(search: Search) -> str:
     if search.best is None:
         return "No trial has a value."
     best = search.trials[search.best]
-    worth = ", ".join(f"{escape(goal)} <b>{_short(value, 5)}</b>" for goal, value in zip(search.objectives, best.values))
+    worth = ", ".join(f"{escape(goal)} <b>{value:,.6g}</b>" for goal, value in zip(search.objectives, best.values))
     return (
         f"The best is trial {search.best + 1}: {worth}. Any job has its settings by <code>+tuned={escape(search.title)}</code>."
     )
@@ -155,7 +163,7 @@ def _row(search: Search, one: Any) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return f'<td data-value="">{escape(value)}</td>'
-    return f'<td data-value="{value!r}">{_short(value, 5)}</td>'
+    return f'<td data-value="{value!r}">{value:,.6g}</td>'
 
 
 def _figure(title: str, caption: str, svg: str) -> str:

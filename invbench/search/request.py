@@ -19,7 +19,7 @@ SAMPLERS = "tpe", "nsgaii", "random", "grid"
 LATER = "trials", "weights", "attempts"  # settings that may change between two calls of one search
 IDENTITY = "search.json"
 USAGE = "usage: invbench search +space=NAME [search.trials=N …] [GROUP=CHOICE …] [FIELD=VALUE …]"
-NOT_HERE = "-m", "--multirun", "sweep", "study", "tracker"
+NOT_HERE = "-m", "--multirun", "sweep", "study"
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def arguments(given: Sequence[str]) -> list[str]:
     root = Path(values.get("outputs", "outputs").strip("'\"")) / FOLDER
     names = [name.strip("'\"") for name in values["tuned"].split(",")]
     slugs = [_registered(_found(name, root), name, values.get("method")) for name in names]
-    rest = [text for text in given if text.lstrip("+~").partition("=")[0] != "tuned"]
-    return [f"+tuned={','.join(slugs)}", *rest]
+    chosen = f"+tuned={','.join(slugs)}"
+    return [chosen if text.lstrip("+~").partition("=")[0] == "tuned" else text for text in given]
 
 
 def _found(name: str, root: Path) -> Path:
