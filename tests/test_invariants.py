@@ -38,6 +38,18 @@ BUDGETS |= dict.fromkeys(LAYERS, ("method.every=10", "method.days_of_supply=5"))
 BUDGETS["residual_rl"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["hdpo"])
 BUDGETS["imitation"] = ("method@method.learner=hdpo", *BUDGETS["residual_rl"])
 BUDGETS["imitation"] += ("method.paths=16", "method.periods=16", "method.updates=50")
+BUDGETS["lstm"] = BUDGETS["transformer"] = ("method.width=8", "method.paths=16", "method.updates=40", "method.batch=32")
+BUDGETS["lstm_money"] = BUDGETS["transformer_money"] = (*BUDGETS["lstm"], "method.money_updates=10", "method.money_paths=8")
+BUDGETS["generalist"] = (
+    "method.lanes=8", "method.unroll=6", "method.updates=20", "method.validation_periods=20", "method.seeds=1",
+    "method.hidden=[8]", "method.ranges.lead_times=[0,2]",
+)  # fmt: skip
+BUDGETS["online"] = BUDGETS["residual_rl"]
+BUDGETS["ensemble"] = (*(text.replace("method.", "method.members.hdpo.") for text in BUDGETS["hdpo"]), "method.steps=2")
+BUDGETS["ensemble"] += ("method.paths=32",)
+BUDGETS["model_predictive"] = ("method.samples=8", "method.candidates=3", "method.rounds=1", "method.horizon=4")
+BUDGETS["learned_s_S"] = (*BUDGETS["residual_rl"], *(text.replace("method.", "method.stock.") for text in BUDGETS["hdpo"]))
+BUDGETS["bounded"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["ppo"])
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method
 GROUPS = configs.groups()
 OUTSIDE = {"stable_baselines3"}  # needs an extra, and one item
