@@ -64,6 +64,13 @@ SYSTEMS["facilities"] = ("network=generated", "network.sites=4", "network.custom
 SYSTEMS["facilities"] += ("network.tightness=null", "network.transport=0.02")  # a site that sends all it can feels no demand
 SINGLE = ("lost_sales", "random_lead_time")  # systems of a method that names none: fitted to the first, used with both
 WHOLE = ("scenario=poisson", "scenario.mean=2")  # demand for methods that need whole units, or a system of their own
+ROUNDED = {
+    "lstm",
+    "lstm_money",
+    "transformer",
+    "transformer_money",
+    "model_predictive",
+}  # long sums: another shape, another rounding
 HEEDLESS = {"constant_order"}  # the same order, whatever happens
 
 
@@ -215,7 +222,11 @@ def test_methods_are_refused_the_paths_that_they_are_judged_on():
 
 @pytest.mark.parametrize("case, system", HOME)
 def test_a_block_of_paths_is_the_paths_one_by_one_and_again_the_same(case, system):
-    same(simulated(case, system, elementwise=False), usual(case, system))
+    alone = simulated(case, system, elementwise=False)
+    close = partial(
+        np.testing.assert_allclose, rtol=1e-5, atol=1e-3
+    )  # a millionth of a unit of a hundred, summed up over periods
+    jax.tree.map(close, alone, usual(case, system)) if case in ROUNDED else same(alone, usual(case, system))
     same(simulated(case, system), usual(case, system))
 
 
