@@ -1,4 +1,4 @@
-"""Orders by a network's forecast: up to a quantile of lead-time demand, or (s, S) that moves with it; and the search for the levels.
+"""Orders by a network's forecast: up to a quantile of lead-time demand, or (s, S) that moves with it; and the search for levels.
 
 A search tries many levels on the same paths. The network is asked once for each path and period, not once more for each level:
 where demand is seen in full, what it says does not depend on what is ordered. Where demand is lost it does, a little: there the

@@ -1,7 +1,7 @@
 """A forecasting network taught on by money: the gradient of what its orders earn, through the physics, into the forecast.
 
-Sources: Madeka et al. 2022, "Deep inventory management" (arXiv 2210.03137), and Alvo et al. 2023 (arXiv 2306.11246), for gradients
-through the simulator; Bengio, Leonard and Courville 2013 (arXiv 1308.3432) for the slope of whether to order.
+Sources: Madeka et al. 2022, "Deep inventory management" (arXiv 2210.03137), and Alvo et al. 2023 (arXiv 2306.11246), for
+gradients through the simulator; Bengio, Leonard and Courville 2013 (arXiv 1308.3432) for the slope of whether to order.
 
 In turn: the policy as it is moves a block of paths through the horizon; then updates start from states on that way. What is seen
 there is taken as given, also where demand is lost, so that one pass through the network reads all windows of an unroll.

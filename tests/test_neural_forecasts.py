@@ -1,0 +1,170 @@
+"""Forecasting networks: heads by hand, causality, and demand whose best forecast is known."""
+
+from dataclasses import replace
+from statistics import NormalDist
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probes import made, posed
+from scipy import stats
+
+from invbench import problem as problems
+from invbench.costs import CostModel
+from invbench.dynamics import single
+from invbench.forecasts import heads, neural
+from invbench.forecasts.heads import Head
+from invbench.keys import root
+from invbench.learning import forecasting
+from invbench.scenarios import autoregressive, discrete, poisson
+from invbench.types import Observation
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SMALL = dict(width=8, paths=64, updates=400, batch=128, quantiles=list(QUANTILES))
+TUNING = {"_target_": "invbench.tuning.budget", "paths": 64, "candidates": 16, "rounds": 1}
+GRID = Head("quantile", QUANTILES)
+
+
+def problem_of(scenario, window=14, lead_time=0, **prices):
+    return replace(posed(scenario, single.create(lead_time=lead_time, backlog=True, initial_stock=50.0), **prices), window=window)
+
+
+def network(problem, kind="lstm", **fields):
+    """A trained forecaster, and how accurate it says it is."""
+    method, heard = made(kind, tuning=TUNING, **SMALL | fields), {}
+    found = forecasting.trained(problem, method.plan(), root(0, kind), method.paths, lambda metrics, step: heard.update(metrics))
+    return found, heard
+
+
+# ---- heads
+
+
+def test_levels_between_quantiles_are_those_of_a_normal_distribution_that_has_them():
+    parts = jnp.asarray([10 + 3 * NormalDist().inv_cdf(level) for level in QUANTILES])
+    for level in (0.01, 0.05, 0.4, 0.6, 0.99):
+        z = NormalDist().inv_cdf(level)
+        found = float((heads.weights(GRID, jnp.asarray(z)) * parts).sum())
+        assert found == pytest.approx(10 + 3 * z, abs=1e-4)
+    assert float(heads.mean_weights(GRID) @ np.asarray(parts)) == pytest.approx(10, abs=1e-3)
+
+
+def test_quantiles_never_cross_and_the_pinball_loss_is_least_at_the_quantiles():
+    outputs = jnp.asarray(np.random.default_rng(0).normal(size=(5, 100)), jnp.float32)
+    assert (np.diff(np.asarray(heads.parts(GRID, outputs, jnp.ones(100))), axis=0) > 0).all()
+    demand = jnp.asarray(np.random.default_rng(1).normal(10, 3, 20_000), jnp.float32)
+    loss = lambda parts: float(heads.loss(GRID, jnp.broadcast_to(parts[:, None], (5, 20_000)), demand, jnp.ones(20_000)).mean())  # noqa: E731
+    best = jnp.asarray(np.quantile(demand, QUANTILES), jnp.float32)
+    assert all(loss(best) < loss(best.at[i].add(step)) for i in range(5) for step in (-0.5, 0.5))
+
+
+def test_the_negative_binomial_head_is_the_distribution():
+    head, mean, dispersion = Head("negative_binomial", ()), 8.0, 0.25
+    size = 1 / dispersion
+    parts = jnp.asarray([mean, np.sqrt(mean + dispersion * mean**2), 1 + 2 * dispersion * mean], jnp.float32)
+    rule = stats.nbinom(size, size / (size + mean))
+    demand = jnp.arange(30.0)
+    lost = heads.loss(head, jnp.broadcast_to(parts[:, None], (3, 30)), demand, jnp.ones(30))
+    np.testing.assert_allclose(lost, -rule.logpmf(np.arange(30)), rtol=2e-4, atol=2e-3)
+    for level in (0.5, 0.9, 0.98):  # Cornish and Fisher: within a unit
+        found = float((heads.weights(head, jnp.asarray(NormalDist().inv_cdf(level))) * parts).sum())
+        assert abs(found - rule.ppf(level)) <= 1
+
+
+# ---- what is learned
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_the_error_on_autoregressive_demand_is_nearly_the_noise_of_the_process(kind):
+    """AR(1), 0.7: the best forecast of the next period is off by sd x sqrt(1 - 0.49); its mean error is that x sqrt(2 / pi)."""
+    mean, cv = 50.0, 0.2
+    problem = problem_of(autoregressive.create(mean=mean, cv=cv, correlation=0.7, items=1))
+    _, heard = network(problem, kind, updates=1500, width=16)
+    least = cv * np.sqrt(1 - 0.49) * np.sqrt(2 / np.pi)
+    assert (1 - heard["forecast/accuracy"]) / least < 1.05
+    assert heard["forecast/mase"] < 0.95 and abs(heard["forecast/bias"]) < 0.02 * mean
+    assert heard["forecast/coverage"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_quantiles_of_independent_poisson_demand_are_the_exact_ones():
+    """Lead-time demand of three periods is Poisson with mean 30: a whole number, so quantiles may lie up to a unit off."""
+    problem = problem_of(poisson.create(mean=10.0, items=1), lead_time=2, window=28)
+    found, heard = network(problem, updates=1500)
+    seen = jnp.asarray(np.random.default_rng(0).poisson(10, (28, 200)), jnp.float32)
+    parts, _ = neural.forecast(found, seen, jnp.asarray([40]), jnp.full(200, 10.0))
+    exact = stats.poisson(30).ppf(QUANTILES)
+    assert np.abs(np.asarray(parts).mean(1) - exact).max() < 1.2
+    assert heard["forecast/coverage"] == pytest.approx(0.9, abs=0.04)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_items_are_lanes_of_one_network(kind):
+    """Items turned round turn forecasts round; what another item sold changes nothing."""
+    problem = problem_of(poisson.create(mean=5.0, items=3))
+    found, _ = network(problem, kind, updates=20)
+    ring = jnp.asarray(np.random.default_rng(0).poisson(5, (14, 3)), jnp.float32)
+    see = lambda ring: Observation(ring[0], ring[0], ring[:0], ring, jnp.int32(20))  # noqa: E731
+    told = np.asarray(neural.observed(found, see(ring)))
+    around = jnp.asarray([2, 0, 1])
+    turned = np.asarray(neural.observed(replace(found, usual=found.usual[around]), see(ring[:, around])))
+    np.testing.assert_allclose(turned, told[:, around], rtol=1e-5)
+    other = np.asarray(neural.observed(found, see(ring.at[:, 1].multiply(3))))
+    np.testing.assert_allclose(other[:, [0, 2]], told[:, [0, 2]], rtol=1e-5)
+    assert not np.allclose(other[:, 1], told[:, 1], rtol=1e-2)
+
+
+def test_equal_seeds_give_equal_bytes():
+    problem = problem_of(poisson.create(mean=5.0, items=1))
+    one, other = (network(problem, updates=20)[0] for _ in range(2))
+    for leaf, again in zip(jax.tree.leaves(one), jax.tree.leaves(other)):
+        assert np.asarray(leaf).tobytes() == np.asarray(again).tobytes()
+
+
+# ---- histories
+
+
+def historical(scenario, history=120, window=14, seed=0):
+    system, cost = single.create(lead_time=1, backlog=False, initial_stock=None), CostModel(20.0, 10.0, 2.0, 10.0, 0.0, 0.0)
+    rest = dict(information="history", history=history, window=window, horizon=30, seed=seed, evaluation_seed=0)
+    return problems.create(scenario, system, cost, **rest).for_fitting()
+
+
+def fit(problem, kind="lstm", **fields):
+    method = made(kind, tuning=TUNING, **SMALL | dict(updates=20) | fields)
+    return method.fit(problem, root(0, kind), lambda metrics, step: None)
+
+
+def test_a_fit_knows_the_history_alone():
+    """Two processes that showed the same history give the same bytes."""
+    one = historical(poisson.create(mean=5.0, items=1))
+    other = replace(one, judged_on=poisson.create(mean=50.0, items=1)).for_fitting()
+    for leaf, again in zip(jax.tree.leaves(fit(one).params), jax.tree.leaves(fit(other).params)):
+        assert np.asarray(leaf).tobytes() == np.asarray(again).tobytes()
+
+
+def test_constant_demand_is_forecast_and_ordered():
+    """Six units in every period: nothing is ever off, so that MASE is none, and orders are six in the end."""
+    problem = historical(discrete.create(probabilities=[0, 0, 0, 0, 0, 0, 1], items=1))
+    heard = {}
+    method = made("lstm", tuning=TUNING, **SMALL | dict(updates=200))
+    policy = method.fit(problem, root(0, "lstm"), lambda metrics, step: heard.update(metrics))
+    assert np.isnan(heard["forecast/mase"]) and heard["forecast/accuracy"] > 0.95
+    ordered = np.asarray(problem.simulate(policy, problem.validation_paths(4)).ordered)
+    assert ordered[:, 10:].mean() == pytest.approx(6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "window, history, fields, sentence",
+    [
+        (0, 120, {}, "problem.window must be >= 7 for lstm"),
+        (60, 61, {}, "problem.history must be >= problem.window"),
+        (14, 120, {"quantiles": [0.5]}, "method.quantiles must be a list of two or more"),
+        (14, 120, {"quantiles": [0.9, 0.5]}, "method.quantiles must be probabilities below 1 in ascending order"),
+        (14, 120, {"head": "normal"}, "method.head must be"),
+        (14, 120, {"updates": 0}, "method.updates must be a whole number >= 1, got 0"),
+    ],
+)
+def test_bad_input(window, history, fields, sentence):
+    problem = historical(poisson.create(mean=5.0, items=1), history, window)
+    with pytest.raises(ValueError, match=sentence):
+        fit(problem, **fields)
