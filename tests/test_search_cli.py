@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,33 @@ def test_the_help_names_the_verb_and_the_spaces(tmp_path):
     )
     assert "invbench search +space=NAME" in done.stdout and "+tuned=NAME" in done.stdout
     assert "hdpo" in next(line for line in done.stdout.splitlines() if line.strip().startswith("space  "))
+
+
+def test_the_wheel_has_spaces_settings_and_the_search(tmp_path):
+    root = Path(__file__).parent.parent
+    source = tmp_path / "source"
+    source.mkdir()
+    for part in ("invbench", "conf", "experiments", "sweeps", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        subprocess.run(["cp", "-r", str(root / part), f"{source}/"], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(source)], check=True, capture_output=True)
+    names = set(zipfile.ZipFile(next(tmp_path.glob("invbench-*.whl"))).namelist())
+    yamls = [path.relative_to(root) for path in (root / "sweeps").rglob("*.yaml")]
+    assert len(yamls) > 20 and {f"invbench/{path}" for path in yamls} <= names
+    assert "invbench/search/driver.py" in names
+
+
+def test_the_best_of_each_search_is_compared_and_the_same_command_finds_it_done(tmp_path):
+    command = ["+experiment=optimize_for_dynamic", "study.search.trials=2", "study.spaces=[eoq,s_S]", "study.seeds=2", *SMALL]
+    command += ["tuning.candidates=8", "tuning.rounds=1", "tuning.paths=8", "name=best"]
+    folder = written(invbench(tmp_path, *command))
+    with open(folder / "table.csv", newline="") as file:
+        table = {row["method"]: row for row in csv.DictReader(file)}
+    assert table.keys() == {"eoq", "s_S", "clairvoyant"} and table["s_S"]["baseline"] == "true"
+    assert float(table["eoq"]["p_holm"]) <= 1 and table["eoq"]["difference_lower"]
+    with open(folder / "searches.csv", newline="") as file:
+        assert [row["space"] for row in csv.DictReader(file) if row["trials"] == "2"] == ["eoq", "s_S"]
+    assert "search of eoq" in (folder / "index.html").read_text()
+    (folder / jobs.DONE).unlink(missing_ok=True)
+    again = invbench(tmp_path, *command)
+    assert written(again) == folder and again.stderr.count("nothing to do") == 2

@@ -120,7 +120,8 @@ def html(search: Search) -> str:
 <meta name="color-scheme" content="light dark"><title>{escape(search.title)}</title>
 <link rel="icon" href="data:image/svg+xml;base64,{page.ICON}"><style>{page.STYLE}{STYLE}</style></head>
 <body><header><h1>{page._text(search.title)}</h1><p class="faint">{extent}</p></header>
-<nav aria-label="Sections"><div>{anchors}</div></nav><main><p>{_verdict(search)} {escape(search.judged)}</p><p class="links">{links}</p>
+<nav aria-label="Sections"><div>{anchors}</div></nav><main>
+<p>{_verdict(search)} {escape(search.judged)}</p><p class="links">{links}</p>
 <div class="grid">{drawn}</div><h2 id="trials">Trials</h2>{_trials(search)}<h2 id="settings">Settings</h2>
 <p>The command that made this page:</p><pre><code>{escape(search.command)}</code></pre>{page._pairs(search.settings.items())}
 </main><footer></footer><script>{page.SCRIPT}</script></body></html>

@@ -1,4 +1,4 @@
-"""Learned methods tuned to beat the tuned rules: a search of each with as many trials, then the best of each on the same paths."""
+"""Learned methods tuned to beat the tuned rules: a search of each with as many trials, the best of each on the same paths."""
 
 import csv
 import io
@@ -62,8 +62,8 @@ class OptimizeForDynamic:
         whole("study.seeds", self.seeds, low=1)
         different = bool(self.spaces) and len(set(self.spaces)) == len(self.spaces)
         require(different, "study.spaces", "a list of different spaces", self.spaces)
-        unknown = sorted(set(self.overrides) - {*self.spaces, *self.beside})
-        require(not unknown, "study.overrides", "of what study.spaces and study.beside list", ", ".join(unknown))
+        unknown = sorted(self.overrides.keys() - {*self.spaces, *configs.groups()["space"], *configs.groups()["method"]})
+        require(not unknown, "study.overrides", "by names of spaces or methods", ", ".join(unknown))
 
     def _asked(self, name: str, wanted: Sequence[str], config: dict[str, Any], place: str) -> request.Request:
         """The search of a space."""
