@@ -1,0 +1,192 @@
+"""What each switch of a learner is worth: one change at a time against the plain learner, the same paths, keys and budget."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import numpy as np
+
+from invbench import jobs, run
+from invbench.checks import require, whole
+from invbench.evaluation.statistics import Estimate, holm, mean, p_value
+from invbench.keys import root
+from invbench.learning import baseline
+from invbench.problem import Problem
+from invbench.progress import say
+from invbench.report import figures
+from invbench.studies import pages, printed
+from invbench.studies.learned import fitted, name_of
+from invbench.studies.printed import Cell, Printed
+from invbench.tracker import Log, Tracker
+from invbench.tuning import Budget
+from invbench.types import Array, Paths, Policy
+
+PLAIN, RULE, LONGER = "plain", "tuned rule", "longer training"
+LENGTHS = ("rollouts", "updates")  # the field that says how long a learner is trained: the first that it has
+TWO_LEVELS = "95 % interval over training seeds and evaluation paths, two levels"
+EFFECT = f"net benefit of operations less that of the plain learner, same seeds and same paths: {TWO_LEVELS}"
+CHANCE = "that there is no effect, two-sided, corrected for all changes of the learner (Holm)"
+CAPTION = "effect on net benefit of operations, money; hollow where it may be chance (p > 0.05)"
+
+
+class Outcome(NamedTuple):
+    """What one learner with one change came to."""
+
+    benefit: np.ndarray  # [seed, path] net benefit of operations, money
+    seconds: float  # of all seeds, compilation included
+
+
+@dataclass(frozen=True)
+class Ablation(Printed):
+    """Every change of `changes` and every method of `around`, one at a time, for every learner.
+
+    A change replaces fields, and is left out for a learner that has not all of them.
+    """
+
+    title: ClassVar[str] = "What each switch of a learner is worth: effect on net benefit of operations, one change at a time"
+    table: ClassVar[str] = "ablation"
+
+    seeds: int
+    longer: float
+    tuning: Budget
+    learners: dict[str, Any]
+    changes: dict[str, dict[str, Any]]
+    around: dict[str, Any]
+
+    def cells(self, config: dict[str, Any]) -> list[Cell]:
+        return self._cells(self._outcomes(config))
+
+    def run(self, folder: Path, config: dict[str, Any]) -> int:
+        """Write published.csv, table.md, timing.csv and index.html into the folder, and print the table."""
+        started = time.perf_counter()
+        outcomes = self._outcomes(config)
+        cells = self._cells(outcomes)
+        code = self.write(folder, cells)
+        jobs.write(folder / "timing.csv", _timing(outcomes))
+        page = pages.Outcome(
+            self.table, self.title, tuple(cells), time.perf_counter() - started, code,
+            files=("published.csv", "table.md", "timing.csv"), figures=tuple(self._figures(cells)), beside=True,
+        )  # fmt: skip
+        jobs.write(folder / "index.html", pages.html(self.title, [page]))
+        printed.show(self.title, cells)
+        return code
+
+    def variants(self, learner: Any) -> dict[str, Any]:
+        """The plain learner, and the learner with each change."""
+        length = next(name for name in LENGTHS if hasattr(learner, name))
+        longer = {length: round(self.longer * getattr(learner, length))}
+        changed = {name: given for name, given in self.changes.items() if _has(learner, given)} | {LONGER: longer}
+        found = {PLAIN: learner} | {name: replace(learner, **given) for name, given in changed.items()}
+        return found | {name: replace(method, learner=learner) for name, method in self.around.items()}
+
+    def _outcomes(self, config: dict[str, Any]) -> dict[str, dict[str, Outcome]]:
+        """Of every learner and change; of the rule, which needs no seeds, once."""
+        whole("study.seeds", self.seeds, low=2)
+        names = {field.name for learner in self.learners.values() for field in fields(learner)}
+        unknown = sorted({field for given in self.changes.values() for field in given} - names)
+        require(not unknown, "study.changes", "of fields that a learner has", ", ".join(unknown))
+        setting = run.setting(config)
+        problem, paths = setting.problem, setting.evaluation
+        found = {RULE: {PLAIN: _judged(problem, paths, lambda: [self._rule(problem, config)])}}
+        for name, learner in self.learners.items():
+            keys = jax.random.split(root(config["seed"], "method", name), self.seeds)
+            done = {what: _trained(problem, paths, name, what, one, keys) for what, one in self.variants(learner).items()}
+            found[name_of(name, learner)] = done
+        return found
+
+    def _rule(self, problem: Problem, config: dict[str, Any]) -> Policy:
+        return baseline.tuned(problem.for_fitting(), self.tuning, root(config["seed"], "method", RULE))
+
+    def _cells(self, outcomes: dict[str, dict[str, Outcome]]) -> list[Cell]:
+        """Learner by learner: what the plain one earns, what each change adds to that, and whether it may be chance."""
+        rule = outcomes[RULE][PLAIN].benefit
+        return [cell for name, done in outcomes.items() if name != RULE for cell in _of_learner(name, done, rule)]
+
+    def _figures(self, cells: list[Cell]) -> Iterator[tuple[str, str]]:
+        """(caption, SVG) of each learner."""
+        for name in dict.fromkeys(cell.quantity.split(",")[0] for cell in cells):
+            effects = [cell for cell in cells if cell.quantity == f"{name}, effect"]
+            chance = {cell.instance: cell.ours for cell in cells if cell.quantity == f"{name}, p"}
+            yield f"{name}: {CAPTION}", drawn(name, effects, chance)
+
+
+def _has(learner: Any, given: dict[str, Any]) -> bool:
+    """Whether a learner has all fields of a change."""
+    return given.keys() <= {field.name for field in fields(learner)}
+
+
+def _trained(problem: Problem, paths: Paths, name: str, what: str, method: Any, keys: Array) -> Outcome:
+    """A learner with a change, for each key."""
+    found = _judged(problem, paths, lambda: fitted(method, problem.for_fitting(), keys, Log(Tracker(), None)))
+    say(f"{name}, {what}: {found.benefit.mean():,.6g}, {found.seconds:.0f} s")
+    return found
+
+
+def _judged(problem: Problem, paths: Paths, fit: Callable[[], list[Policy]]) -> Outcome:
+    """What the policies that `fit` comes to earn on the paths."""
+    started = time.perf_counter()
+    policies = fit()
+    benefit = [np.asarray(problem.benefit(policy, paths), np.float64).sum(1) for policy in policies]
+    return Outcome(np.stack(benefit), time.perf_counter() - started)
+
+
+def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterator[Cell]:
+    plain = done[PLAIN].benefit
+    seeds, paths = plain.shape
+    yield _cell(PLAIN, f"{name}, net benefit", mean(plain), f"{seeds} seeds, {paths:,} paths: {TWO_LEVELS}")
+    yield _cell(RULE, f"{name}, effect", mean(rule - plain), EFFECT)
+    changes = [what for what in done if what != PLAIN]
+    effects = [done[what].benefit - plain for what in changes]
+    for what, effect, chance in zip(changes, effects, holm([p_value(effect) for effect in effects])):
+        yield _cell(what, f"{name}, effect", mean(effect), EFFECT)
+        yield _cell(
+            what, f"{name}, %", mean(effect).scaled(100 / plain.mean()), "effect in per cent of the plain learner's net benefit"
+        )
+        yield Cell(what, f"{name}, p", None, float(f"{chance:.2g}"), note=CHANCE, row=what)
+
+
+def _cell(row: str, column: str, found: Estimate, note: str) -> Cell:
+    return Cell(row, column, None, found.mean, lower=found.lower, upper=found.upper, row=row, note=note)
+
+
+def _timing(outcomes: dict[str, dict[str, Outcome]]) -> str:
+    lines = [
+        f"{name},{what},{len(one.benefit)},{one.seconds:.2f}" for name, done in outcomes.items() for what, one in done.items()
+    ]
+    return "\n".join(["learner,change,seeds,seconds", *lines]) + "\n"
+
+
+# ---- the picture
+
+
+def drawn(name: str, effects: list[Cell], chance: dict[str, float]) -> str:
+    """Effects with their intervals, one row each, hollow where they may be chance. SVG."""
+    import matplotlib  # here, because it is slow to import
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(figures.STYLE | {"svg.hashsalt": name}):
+        figure = Figure((figures.WIDTH / 72, (27 * len(effects) + 74) / 72), dpi=72)
+        _draw(figure, name, effects, chance)
+        svg = figures._svg(figure)
+    return svg[svg.index("<svg") :]
+
+
+def _draw(figure: Any, name: str, effects: list[Cell], chance: dict[str, float]) -> None:
+    names = [figures._cut(cell.instance) for cell in effects]
+    axes = figures._axes(figure, left=10 + 7.2 * max(map(len, names)), right=14)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.yaxis.grid(False)
+    ends = [(cell.lower, cell.upper) for cell in effects]
+    low, high = figures._limits([cell.ours for cell in effects], ends)
+    axes.set(xlim=(min(low, 0), max(high, 0)), xlabel=f"effect on {figures._cut(name, 15)}, money")
+    axes.axvline(0, color=figures.INK, linewidth=1)
+    colour = figures.PALETTE[0]
+    for row, cell in enumerate(effects):
+        if figures._fits(axes, row, cell.ours):
+            full = chance.get(cell.instance, 0.0 if cell.lower * cell.upper > 0 else 1.0) <= 0.05
+            axes.plot((cell.lower, cell.upper), [row, row], color=colour, linewidth=2.5)
+            axes.plot([cell.ours], [row], "o", color=colour, mfc=colour if full else "white", mew=1.6, markersize=7)

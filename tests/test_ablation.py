@@ -1,0 +1,70 @@
+"""The study of switches: effects against the plain learner by hand, and the whole of it with tiny budgets."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from invbench import run
+from invbench.evaluation.statistics import mean
+from invbench.studies import ablation
+from invbench.studies.all_tables import compose
+
+FAST = [
+    "~study.learners.ppo", "study.seeds=2", "evaluation.paths=16", "evaluation.horizon=24", "tuning.paths=32", "tuning.rounds=1",
+    "tuning.candidates=16", "study.longer=2", "study.learners.hdpo.updates=20", "study.learners.hdpo.paths=4",
+    "study.learners.hdpo.validation_paths=8", "~study.learners.sac",
+    "~study.around.imitation", "~study.around.residual",
+    *(f"~study.changes.{name}" for name in ("calendar", "history", "averages", "momentum", "days_of_supply")),
+    *(f"~study.changes.{name}" for name in ("stockouts", "all_features", "shaping", "discounted")),
+]  # fmt: skip
+
+
+def composed(folder, *overrides):
+    folder.mkdir(parents=True, exist_ok=True)
+    return compose("ablation", [*FAST, *overrides], folder)
+
+
+def test_effects_are_paired_with_the_plain_learner():
+    draws = np.random.default_rng(0)
+    plain, rule = draws.normal(100, 20, (3, 50)), draws.normal(90, 20, (1, 50))
+    done = {"plain": ablation.Outcome(plain, 1.0), "more": ablation.Outcome(plain + draws.normal(2, 0.1, (3, 50)), 1.0)}
+    done["same"] = ablation.Outcome(plain + draws.normal(0, 0.1, (3, 50)), 1.0)
+    cells = {cell.place: cell for cell in ablation._of_learner("ppo", done, rule)}
+    assert cells["plain", "ppo, net benefit"].ours == pytest.approx(plain.mean())
+    assert cells["more", "ppo, effect"].ours == pytest.approx(2, abs=0.05)
+    assert cells["more", "ppo, effect"].lower > 1.8  # though net benefit itself has a deviation of 20
+    assert cells["more", "ppo, %"].ours == pytest.approx(100 * cells["more", "ppo, effect"].ours / plain.mean())
+    assert cells["tuned rule", "ppo, effect"].upper == pytest.approx(mean(rule - plain).upper)
+    assert cells["more", "ppo, p"].ours < 0.01 < cells["same", "ppo, p"].ours
+
+
+def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
+    study = run.build(compose("ablation", [], tmp_path)["study"])
+    ppo, hdpo = (study.variants(study.learners[name]) for name in ("ppo", "hdpo"))
+    assert ppo.keys() - hdpo.keys() == {"shaping", "discounted"}
+    assert ppo["longer training"].updates == 4 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
+    assert ppo["bounds"].learner is ppo["plain"] and ppo["imitation"].learner is ppo["plain"]
+    assert study.variants(study.learners["sac"])["longer training"].rollouts == 960
+    assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
+
+
+def test_the_whole_study_with_tiny_budgets(tmp_path):
+    plain = composed(tmp_path / "study")
+    assert run.build(plain["study"]).run(tmp_path / "study", plain) == 0
+    with open(tmp_path / "study" / "published.csv") as file:
+        rows = list(csv.DictReader(file))
+    effects = {row["instance"]: row for row in rows if row["quantity"] == "hdpo, effect"}
+    names = {"tuned rule", "curriculum", "longer training", "bounds"}
+    assert effects.keys() == names
+    assert all(float(row["lower"]) < float(row["ours"]) < float(row["upper"]) for row in effects.values())
+    page = (tmp_path / "study" / "index.html").read_text()
+    assert page.count("<svg") == 1 and "effect on net benefit" in page
+    timing = (tmp_path / "study" / "timing.csv").read_text().splitlines()
+    assert timing[0] == "learner,change,seeds,seconds" and len(timing) == 2 + len(names)
+
+
+def test_a_change_of_a_field_that_no_learner_has_is_refused(tmp_path):
+    plain = composed(tmp_path / "study", "+study.changes.typo={featurs: [on_hand]}")
+    with pytest.raises(ValueError, match="^study.changes must be of fields that a learner has, got 'featurs'$"):
+        run.build(plain["study"]).cells(plain)
