@@ -1,4 +1,4 @@
-"""A curriculum: eased demand by hand, stages by the host without compiling anew, and the real demand in the end and in validation."""
+"""A curriculum: eased demand by hand, stages by the host without compiling anew, the real demand at last and in validation."""
 
 from dataclasses import replace
 

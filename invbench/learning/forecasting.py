@@ -1,4 +1,4 @@
-"""Training a forecasting network on windows: Adam, its rate falling along a cosine; the best checkpoint on other windows stays."""
+"""Training a forecasting network on windows: Adam, its rate along a cosine; the best checkpoint on other windows stays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
