@@ -128,31 +128,43 @@ def test_equal_searches_give_equal_tables_and_pages(tmp_path):
 # ---- jobs
 
 
-LEARNERS = {"residual_rl": "hdpo", "imitation": "ppo"}  # that their spaces are about
+NEWEST = "lstm transformer lstm_money learned_s_S online bounded ensemble model_predictive generalist".split()
 
 
-def fields_of(space):
-    """Every field that a space may name, from the files of its groups."""
-    load = lambda group, name: OmegaConf.load(configs.home() / group / f"{name}.yaml")  # noqa: E731
-    own = [f"method.{field}" for field in load("method", space.method)]
-    learner = LEARNERS.get(space.method)
-    own += [f"method.learner.{field}" for field in load("method", learner)] if learner else []
-    forecasts = [f"forecast.{field}" for name in configs.groups()["forecast"] for field in load("forecast", name)]
-    return {*own, *forecasts, "tuning.paths", "tuning.candidates", "tuning.rounds"}
+def unknown(space, names):
+    """Those of `names` that are no field: of the files of its groups or, where one is not there, of the method as composed."""
+    own = {f"method.{field}" for field in load("method", space.method)}
+    forecasts = {f"forecast.{field}" for name in configs.groups()["forecast"] for field in load("forecast", name)}
+    left = {*names} - own - forecasts - {"tuning.paths", "tuning.candidates", "tuning.rounds"}
+    if left:
+        config, _ = configs.compose([f"method={space.method}", *space.overrides])
+        left -= leaves("method", OmegaConf.to_container(config.method, resolve=False))
+    return left
+
+
+def load(group, name):
+    return OmegaConf.load(configs.home() / group / f"{name}.yaml")
+
+
+def leaves(prefix, tree):
+    """Dotted names of everything in a tree."""
+    inner = [leaves(f"{prefix}.{name}", value) for name, value in tree.items() if isinstance(value, dict)]
+    return {*(f"{prefix}.{name}" for name in tree), *(name for part in inner for name in part)}
 
 
 def test_every_space_names_fields_and_choices_that_there_are():
     found = {name: spaces.load(name) for name in configs.groups()["space"]}
     assert {"hdpo", "ppo", "sac", "dqn", "deep_controlled_learning", "residual_rl", "imitation", "forecast_s_S"} <= found.keys()
+    assert {*NEWEST} <= found.keys()
     for name, space in found.items():
         groups = [one for one in space.parameters if "." not in one.name or "@" in one.name]
-        assert {one.name for one in space.parameters if one not in groups} <= fields_of(space), name
+        assert not unknown(space, [one.name for one in space.parameters if one not in groups]), name
         for one in groups:
             assert set(one.choices) <= set(configs.groups()[one.name.split("@")[0]]), name
         request.settings_of(space, ())
 
 
-@pytest.mark.parametrize("name", ["forecast_s_S", "hdpo", "residual_rl", "imitation"])
+@pytest.mark.parametrize("name", ["forecast_s_S", "hdpo", "residual_rl", "imitation", *NEWEST])
 def test_what_the_yaml_says_is_in_the_space_and_comes_first(name):
     first = asked("out", f"+space={name}").first
     assert first.keys() == {one.name for one in spaces.load(name).parameters}

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.stats import norm
 
 from invbench.checks import number, require, whole
 from invbench.keys import named
@@ -33,7 +32,7 @@ class Online(AroundLearner):
     """A learner in units that follow the level of demand; every field is explained in its YAML."""
 
     learner: Any  # a method that learns
-    slack: float
+    shift: float
     alarm: float
     memory: int
     trust: int
@@ -55,7 +54,7 @@ class Online(AroundLearner):
         mean, spread = demand.mean(1), demand.std(1)
         mean = np.maximum(mean, 0.05 * mean.mean(0) + 1e-9)
         relative = np.sqrt(((spread / mean) ** 2).mean(0)) + 1e-3
-        rules = [relative, *(np.full(1, value) for value in (self.slack, self.alarm, self.memory))]
+        rules = [relative, *(np.full(1, value) for value in (self.shift, self.alarm, self.memory))]
         own = Part(policy.params, f"{policy.apply.__module__}:{policy.apply.__qualname__}")
         params = Following(
             own, begun(problem.items, self.trust), Rules(*(jnp.asarray(part, jnp.float32) for part in rules)),
@@ -69,7 +68,7 @@ class Online(AroundLearner):
         require(problem.window > 0, "problem.window", ">= 1 for online, which looks at what was sold", problem.window)
         whole("method.memory", self.memory, low=1)
         whole("method.trust", self.trust)
-        number("method.slack", self.slack, low=0)
+        number("method.shift", self.shift, low=0, above=True)
         number("method.alarm", self.alarm, low=0, above=True)
 
 
@@ -109,21 +108,12 @@ def _followed(params: Following, observation: Observation, *, fresh: int) -> Lev
     periods, ring = observation.time - fresh + jnp.arange(fresh), observation.ring
     expected = params.expected[periods - params.first][:, None]
     seen = ring[periods % ring.shape[0]]  # [period, n, item]
+    out = jnp.zeros(seen.shape, bool)
     if params.censored and fresh == 1:
         stock = params.available if params.lead_time else seen[0] + observation.on_hand
-        stock = jnp.where(jnp.isfinite(params.available), stock, jnp.inf)
-        seen = _demanded(params, seen[0], stock, expected[0])[None]
-    return follow(params.rules, params.level, seen / expected)
-
-
-def _demanded(params: Following, sold: Array, stock: Array, expected: Array) -> Array:
-    """[n, item] what was demanded: where all stock was sold, the mean of normal demand that is no less (Nahmias 1994, "Demand
-    estimation in lost sales inventory systems", Naval Research Logistics 41)."""
-    mean = expected * params.level.mean
-    spread = mean * params.rules.spread
-    far = jnp.clip((stock - mean) / spread, -8, 8)
-    more = mean + spread * norm.pdf(far) / norm.sf(far)
-    return jnp.where(sold >= stock - 1e-4 * spread, jnp.maximum(more, sold), sold)
+        sold_out = jnp.isfinite(params.available) & (seen[0] >= stock - 1e-4 * expected[0])
+        out = sold_out[None]
+    return follow(params.rules, params.level, seen / expected, out)
 
 
 def order_by_level(params: Following, observation: Observation, key: Array | None) -> Array:
