@@ -160,7 +160,8 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     timing |= {"optimum": optimum.pop("seconds")} if optimum else {}
     document["optimum"] = optimum or None
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
-    np.savez(folder / "values.npz", benefit=judged.benefit, demand=judged.counts["demand"], **judged.money)
+    counted = {name: judged.counts[name] for name in ("demand", "met")}
+    np.savez(folder / "values.npz", benefit=judged.benefit, **counted, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, key))
     saved.keep(folder, policy, made.problem, jobs.content(plain))
     if log.curve:

@@ -164,6 +164,19 @@ class Log:
         return {name.split("/")[1]: value for name, value in self._last.items() if name.startswith(f"{part}/")}
 
 
+class Apart:
+    """A log for one of several trainings of a method: its states have a folder of their own, and its curve is not shown."""
+
+    def __init__(self, log: Any, name: str):
+        self._log, place = log, getattr(log, "place", None)
+        self.place = None if place is None else place / name
+
+    def __call__(self, metrics: dict[str, float], step: int) -> None:
+        told = {name: value for name, value in metrics.items() if not name.startswith(CURVES)}
+        if told:
+            self._log(told, step)
+
+
 def none() -> Tracker:
     """No tracker."""
     return Tracker()

@@ -8,7 +8,7 @@ import numpy as np
 
 from invbench.checks import whole as whole_number
 from invbench.problem import Problem
-from invbench.types import Array, Policy
+from invbench.types import Array, Paths, Policy
 
 PATH_VALUES = 2**15  # paths x items: with many items each needs fewer paths of its own
 
@@ -42,8 +42,11 @@ def search(
     budget: Budget,
     key: Array,
     log: Callable[[dict, int], None],
+    worth: Callable[..., Array] | None = None,
 ) -> Tuned:
     """The values of the parameters `names` within [low, high] ([parameter, item]) that earn most on training paths.
+
+    worth: as `Goal.worth` of learning/goals.py; None: the mean.
 
     `policy.params` holds what is not tuned; each candidate adds `names` as leaves [item]. whole: [parameter] bool,
     parameters that are whole numbers.
@@ -58,10 +61,10 @@ def search(
         points = _grid(lower, upper, side)  # [candidate, parameter, item]
         points = np.where(whole[:, None], np.clip(np.round(points), np.ceil(low), np.floor(high)), points)
         points = points if best is None else np.concatenate([best[None], points])
-        worth = _worth(problem, policy, names, points, paths)
-        winner = worth.argmax(0)
+        found = _worth(problem, policy, names, points, paths, worth or mean_benefit)
+        winner = found.argmax(0)
         best = np.take_along_axis(points, winner[None, None, :], 0)[0]
-        value = worth.max(0)
+        value = found.max(0)
         log({"tuning/benefit": float(value.sum())}, step)
         reach = 2.5 * reach / (side - 1)  # 1.25 steps of the grid: the optimum lies within one step of the best point
         lower, upper = np.maximum(best - reach, low), np.minimum(best + reach, high)
@@ -75,15 +78,21 @@ def _grid(low: np.ndarray, high: np.ndarray, side: int) -> np.ndarray:
     return low + unit[:, :, None] * (high - low)
 
 
-def _worth(problem: Problem, policy: Policy, names: tuple[str, ...], points: np.ndarray, paths) -> np.ndarray:
-    """[candidate, item] mean net benefit over the paths, in as many calls as memory asks for (one, where items are few)."""
+def mean_benefit(problem: Problem, policy: Policy, paths: Paths, shared: dict) -> Array:
+    """[candidate, item] mean net benefit of operations over paths, money."""
+    return problem.benefits(policy, paths, shared=shared).mean(1)
+
+
+def _worth(
+    problem: Problem, policy: Policy, names: tuple[str, ...], points: np.ndarray, paths: Paths, worth: Callable[..., Array]
+) -> np.ndarray:
+    """[candidate, item] what every point is worth, in as many calls as memory asks for (one, where items are few)."""
     rows = max(2, 2**26 // (paths.demand.shape[1] * problem.items))
     parts = []
     for first in range(0, len(points), rows):
         chunk = points[first : first + rows]
         own = {name: jnp.asarray(chunk[:, i], jnp.float32) for i, name in enumerate(names)}
-        benefits = problem.benefits(policy._replace(params=own), paths, shared=policy.params)
-        parts.append(np.asarray(benefits.mean(1), np.float64))
+        parts.append(np.asarray(worth(problem, policy._replace(params=own), paths, policy.params), np.float64))
     return np.concatenate(parts)
 
 

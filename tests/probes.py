@@ -49,7 +49,9 @@ def ignore(metrics, step):
 def made(name, **fields):
     """A method as its YAML has it, but for `fields`."""
     plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "method" / f"{name}.yaml"))
-    return run.build(plain | fields)
+    plain.pop("defaults", None)  # what is inside is among `fields`
+    known = {"fast_mode": False} if "fast_mode" in plain else {}
+    return run.build(plain | known | fields)
 
 
 def fitted(name, problem, seed=0, log=ignore, **fields):

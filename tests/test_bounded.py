@@ -67,6 +67,15 @@ def test_orders_by_hand():
         np.testing.assert_array_equal(flows.ordered[:, 0], expected)
 
 
+def test_a_gradient_goes_past_the_bounds():
+    """One unit more is held at the end, whether the order is within reach, above it or below."""
+    inside, state = near(probes.newsvendor(), 1, 1), probes.newsvendor().system.initial(jnp.zeros((0, 3, 1)), 0, 0)
+    held = lambda order: inside.system.transition(state, order, jnp.zeros((3, 1)))[1].held  # noqa: E731
+    slope = jax.grad(lambda order: held(order).sum())(jnp.asarray([[3.0], [50.0], [-9.0]]))
+    np.testing.assert_array_equal(slope[:2], 1)  # below zero nothing is ordered, whatever the bounds
+    np.testing.assert_array_equal(held(jnp.full((3, 1), 50.0)), 8)  # the rule orders 3, a period's mean demand is 5
+
+
 def test_every_learned_order_is_within_reach():
     problem = probes.posed(normal.create(mean=50.0, std=10.0, items=2), single.create(lead_time=1, backlog=False))
     rule = policy_of(jnp.asarray([110.0, 130.0]), jnp.asarray([90.0, 60.0]))

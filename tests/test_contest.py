@@ -67,7 +67,7 @@ def test_a_worse_learner_is_said_to_be_worse_and_the_sentence_names_the_worst():
 
 
 def test_an_override_says_a_value_as_it_is():
-    texts = [contest._text(value) for value in (0, 1, True, None, 0.5, "a, b", [1, 2])]
+    texts = [contest.quoted(value) for value in (0, 1, True, None, 0.5, "a, b", [1, 2])]
     assert texts == ["0", "1", "true", "null", "0.5", "'a, b'", "[1, 2]"]
 
 

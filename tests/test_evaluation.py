@@ -436,6 +436,14 @@ def test_paired_difference_by_hand():
     assert list(row) == list(compare.COLUMNS)
 
 
+def test_the_way_to_the_bound_by_hand():
+    """The baseline earns 12.5 and the bound 20.5: a gain of 1.5 goes 1.5 / 8 of the way; without a bound nobody knows."""
+    rivals = [BASE, job("s_S", [10, 12, 14, 20])]
+    known = [replace(one, report=one.report | {"clairvoyant": {"mean": 20.5}}) for one in rivals]
+    assert rows_of(known)[1]["s_S"]["closed"] == 1.5 / 8
+    assert rows_of(rivals)[1]["s_S"]["closed"] is None
+
+
 def test_series_are_scaled_to_all_items():
     best, rows = rows_of([job("base_stock", [1, 2, 3], unit="series"), job("s_S", [2, 4, 6], unit="series")])
     assert rows["s_S"]["operating_benefit"] == 12 and rows["s_S"]["difference"] == 6

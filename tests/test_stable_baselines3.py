@@ -18,6 +18,7 @@ pytest.importorskip("stable_baselines3", reason="the extra peers is not installe
 
 def made(**fields):
     plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "method" / "stable_baselines3.yaml"))
+    plain |= {"fast_mode": False}
     return run.build(plain | dict(steps=2048, rollout=256, choices=5, hidden=[16], episode=64) | fields)
 
 

@@ -13,8 +13,8 @@ from invbench.jobs import content, flatten
 COLUMNS = (
     "scenario method family status net_benefit net_benefit_lower net_benefit_upper operating_benefit operating_benefit_lower"
     " operating_benefit_upper difference difference_lower difference_upper win_rate p_holm baseline std risk_adjusted cvar"
-    " cvar_lower cvar_upper fill_rate ready_rate cycle_service no_stockout average_cost gap_to_clairvoyant turnover break_even"
-    " break_even_items roi error"
+    " cvar_lower cvar_upper fill_rate ready_rate cycle_service no_stockout average_cost gap_to_clairvoyant closed turnover"
+    " break_even break_even_items roi error"
 ).split()
 
 
@@ -180,10 +180,18 @@ def _against(group: Group, best: Group) -> dict[str, Any]:
         **_spread("difference", difference),
         "win_rate": float((values.mean(0) > 0).mean()),
         "p_holm": statistics.p_value(values),
+        "closed": _closed(group, best, difference.mean),
         "break_even": None if math.isinf(periods) else periods,
         "break_even_items": None if math.isinf(items) else items,
         "roi": breakeven.roi(difference.mean, group.costs.total(horizon)),
     }
+
+
+def _closed(group: Group, best: Group, gain: float) -> float | None:
+    """The share of the way from the baseline to the clairvoyant bound that a method's gain goes; None without a bound."""
+    bound = group.value("clairvoyant")
+    room = None if bound is None else bound - float(best.benefit.mean()) * best.scale
+    return gain / room if room and room > 0 else None
 
 
 def _match(values: np.ndarray, seeds: int) -> np.ndarray:

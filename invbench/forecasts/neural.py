@@ -14,7 +14,7 @@ from invbench.types import Array, Observation
 
 WAVES = 2 * len(CYCLES)
 FLOOR = 0.1  # least scale of a series, as a share of the item's mean demand
-STATIC = 2 + WAVES  # beside the code of the window: two logarithms and today's calendar
+STATIC = 2 + WAVES  # beside the code of the window and the window: two logarithms and today's calendar
 
 
 @partial(
@@ -53,15 +53,18 @@ def observed(forecaster: Forecaster, observation: Observation) -> Array:
 def forecast(forecaster: Forecaster, seen: Array, time: Array, usual: Array) -> tuple[Array, Array]:
     """[part, lane] the forecast of demand in periods time … time + cover - 1, and [lane] the unit that it was made in.
 
-    seen: [window, lane] units, before `time` [lane or 1]; usual: [lane] mean demand a period.
+    seen: [window, lane] units, before `time` [lane or 1]; usual: [lane] mean demand a period. The window itself goes past the
+    encoder, whose code is bounded, to the last layers: so that a forecast follows what was never seen so high (Lai et al. 2018,
+    "LSTNet", arXiv 1703.07015, section 3.6).
     """
     scale = jnp.maximum(seen.mean(0), FLOOR * usual)
     periods = time + jnp.arange(-seen.shape[0], 1)[:, None]
     waves = _waves(periods.astype(seen.dtype))
-    code = sequence.encode(forecaster.kind, forecaster.encoder, seen / scale - 1, waves[:, :-1], forecaster.heads)
+    ratio = seen / scale - 1
+    code = sequence.encode(forecaster.kind, forecaster.encoder, ratio, waves[:, :-1], forecaster.heads)
     known = jnp.stack([jnp.log(scale / usual), 0.3 * (jnp.log(usual) - 3)])  # about one, whatever is sold
     today = jnp.broadcast_to(waves[:, -1], (WAVES, seen.shape[1]))
-    outputs = networks.apply(forecaster.layers, jnp.concatenate([code, known, today]), jax.nn.elu)
+    outputs = networks.apply(forecaster.layers, jnp.concatenate([code, known, today, ratio]), jax.nn.elu)
     unit = scale * forecaster.cover
     return heads.parts(forecaster.head, outputs, unit), unit
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from invbench.checks import require
 from invbench.keys import named
@@ -32,9 +33,14 @@ class Bounded:
         return getattr(object.__getattribute__(self, "system"), name)
 
     def transition(self, state: Any, order: Array, demand: Array, delay: Array | None = None) -> tuple[Any, Flows]:
-        """One period; see `Single.transition`."""
+        """One period; see `Single.transition`.
+
+        Where an order is moved, a gradient goes past the bounds as if it were not (Bengio, Leonard and Courville 2013, arXiv
+        1308.3432): there would be none, and a network that begins beyond them would never come back.
+        """
         near = within(self.rule, self.below, self.above, self.system.observe(state, delay), order)
-        return self.system.transition(state, near, demand, delay)
+        past = jnp.where(near == order, 0, order - lax.stop_gradient(order))
+        return self.system.transition(state, near + past, demand, delay)
 
 
 def within(rule: Part, below: Array, above: Array, observation: Observation, order: Array) -> Array:

@@ -94,7 +94,8 @@ def begin(problem: Problem, plan: Plan, key: Array, pool: Pool) -> Learner:
     encoder = sequence.initial(
         plan.kind, named(key, "encoder"), width=plan.width, waves=WAVES, window=problem.window, blocks=plan.blocks
     )
-    layers = networks.initial(named(key, "layers"), (plan.width + STATIC, 2 * plan.width, plan.head.outputs), scale_last=0.1)
+    sizes = plan.width + STATIC + problem.window, 2 * plan.width, plan.head.outputs
+    layers = networks.initial(named(key, "layers"), sizes, scale_last=0.1)
     cover = problem.system.lead_time + 1
     ratios = np.asarray((pool.future / pool.usual)[pool.low : pool.high]) / cover
     layers = (*layers[:-1], layers[-1] | {"bias": heads.bias(plan.head, ratios)})

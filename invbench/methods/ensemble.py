@@ -5,8 +5,10 @@ has a fixed cost, an average of orders placed on different days would pay it on 
 is placed where at least half of the weight wants one.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -61,9 +63,10 @@ class Ensemble:
 
 def simplex(members: int, steps: int) -> np.ndarray:
     """[combination, member] every way to share out `steps` equal parts of 1, one member alone first."""
-    parts = np.indices((steps + 1,) * members).reshape(members, -1).T
-    parts = parts[parts.sum(1) == steps]
-    require(len(parts) <= MOST, "method.steps", f"so few that at most {MOST} combinations are tried", steps)
+    count = math.comb(steps + members - 1, members - 1)
+    require(count <= MOST, "method.steps", f"so few that at most {MOST} combinations are tried", steps)
+    bars = np.array(list(combinations(range(steps + members - 1), members - 1))).reshape(count, members - 1)
+    parts = np.diff(bars, axis=1, prepend=-1, append=steps + members - 1) - 1  # what lies between bars
     return parts[np.argsort(-parts.max(1), kind="stable")] / steps
 
 

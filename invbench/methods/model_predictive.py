@@ -2,7 +2,8 @@
 
 A few orders are tried on the same sampled futures, each followed by a tuned rule, and those around the best one again. One step
 ahead of a rule is never worse than the rule, but for sampling (rollout: Bertsekas 2022, "Lessons from AlphaZero for optimal,
-model predictive, and adaptive control"). No gradient is needed: a fixed cost and whole units are taken as they are.
+model predictive, and adaptive control"), which is why an order must beat the rule's by more than chance. No gradient is needed: a
+fixed cost and whole units are taken as they are.
 """
 
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class ModelPredictive:
     candidates: int
     rounds: int
     reach: float
+    caution: float
     family: ClassVar[str] = "ml"
     tuned: ClassVar[bool] = True
 
@@ -56,7 +58,8 @@ class ModelPredictive:
         system = replace(problem.system, initial_stock=stock, lead_time_distribution=None)
         tried = jnp.linspace(-self.reach, self.reach, self.candidates)[:, None]
         forecast = {"periods": jnp.zeros(items)} | rule.params
-        params = Planner(forecast, system, rates, futures, counted, tried, jnp.zeros((self.rounds, 1)), jnp.zeros((ahead, 1)))
+        counts = jnp.zeros((self.rounds, 1)), jnp.zeros((ahead, 1))
+        params = Planner(forecast, system, rates, futures, counted, tried, *counts, jnp.full(1, self.caution, jnp.float32))
         return Policy(params, plan, window=problem.window)
 
     def _check(self, problem: Problem) -> None:
@@ -64,6 +67,7 @@ class ModelPredictive:
         for name, low in (("samples", 1), ("candidates", 2), ("rounds", 1)):
             whole(f"method.{name}", getattr(self, name), low=low)
         number("method.reach", self.reach, low=0, above=True)
+        number("method.caution", self.caution, low=0)
 
     def _ahead(self, problem: Problem, key: Array) -> int:
         """Periods that are looked ahead: the lead time, and two cycles of the economic order quantity or a few periods."""
@@ -78,7 +82,7 @@ class ModelPredictive:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["rule", "system", "cost", "futures", "whole", "tried", "rounds", "ahead"],
+    data_fields=["rule", "system", "cost", "futures", "whole", "tried", "rounds", "ahead", "caution"],
     meta_fields=[],
 )
 @dataclass(frozen=True, eq=False)
@@ -93,6 +97,7 @@ class Planner:
     tried: Array  # [candidate, 1] orders beside the best so far, in standard deviations of lead-time demand
     rounds: Array  # [round, 1] as long as there are rounds
     ahead: Array  # [period, 1] as long as the look ahead
+    caution: Array  # [1] standard errors
 
 
 def plan(params: Planner, observation: Observation, key: Array | None) -> Array:
@@ -120,13 +125,15 @@ def _by_rule(rule: dict[str, Array], factor: Array, period: Array, position: Arr
 
 
 def _best(params: Planner, observation: Observation, factor: Array, orders: Array) -> Array:
-    """[..., item] the order of `orders` [candidate, ..., item] that earns most; of equals the first."""
+    """[..., item] the order of `orders` [candidate, ..., item] that surely earns most beside the first; of equals the first."""
     earned = _earned(params, observation, factor, orders)
-    return jnp.take_along_axis(orders, earned.argmax(0)[None], 0)[0]
+    gain = earned - earned[:1]  # on the same futures
+    sure = gain.mean(1) - params.caution * gain.std(1) / np.sqrt(gain.shape[1])
+    return jnp.take_along_axis(orders, sure.argmax(0)[None], 0)[0]
 
 
 def _earned(params: Planner, observation: Observation, factor: Array, orders: Array) -> Array:
-    """[candidate, ..., item] mean net benefit of the periods ahead, with what is left worth what it cost."""
+    """[candidate, sample, ..., item] net benefit of the periods ahead, with what is left worth what it cost."""
     system, rule, samples = params.system, params.rule, params.futures.shape[1]
     shape = (orders.shape[0], samples, *orders.shape[1:])
     now, last = observation.time - rule["start"][0], rule["base"].shape[0] - 1
@@ -149,4 +156,4 @@ def _earned(params: Planner, observation: Observation, factor: Array, orders: Ar
 
     numbers = jnp.arange(params.ahead.shape[0])
     (state, total), _ = lax.scan(period, (state, jnp.zeros(shape)), (future, numbers))
-    return (total + params.cost.purchase * state.position).mean(1)
+    return total + params.cost.purchase * state.position

@@ -62,6 +62,8 @@ HELP = {
     "fill_rate": "share of demanded units that stock met at once",
     "average_cost": "mean cost of operations per period",
     "gap_to_clairvoyant": "distance to the bound that knows all demand in advance, as a share of it",
+    "closed": "share of the way from the baseline to the bound that the difference goes",
+    "break_even_items": "items that must share the method's costs for it to pay within the horizon; – if it never does",
     "break_even": "periods until the method has paid for itself, against the baseline; – if it never does",
     "risk_adjusted": "mean - lambda x standard deviation",
     "turnover": "units sold per unit of average stock",

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +16,7 @@ from invbench.report import figures, page
 from invbench.report.figures import ALARM, FAINT, INK, PALETTE, WIDTH, _axes, _cut, _note
 
 HEIGHT, SLICES = 300, 12  # pixels of a figure; parameters that have one of their own
+STEPS = 6  # of a parameter, up to which each has a tick
 POINT, BEST = PALETTE[0], PALETTE[1]
 CAPTIONS = {
     "history": ("Best so far", "Each dot a trial, in the order of asking. Line: the best up to then. Cross: failed."),
@@ -63,7 +65,7 @@ def of(request: Any, kept: Any, found: Any) -> Search:
 
     own = request.settings
     method = {"method": request.space.method, "space": request.space.name, "scenario": request.plain["names"]["scenario"]}
-    settings = method | {name: str(value) for name, value in own.items()}
+    settings = method | {name: _plain(value) for name, value in own.items()}
     settings["judged on"] = f"{request.plain['evaluation']['validation_paths']} validation paths"
     maximised = tuple(direction.name == "MAXIMIZE" for direction in kept.study.directions)
     front = frozenset(one.place for one in kept.front())
@@ -72,6 +74,13 @@ def of(request: Any, kept: Any, found: Any) -> Search:
         None if found is None else found.best.place, importances(kept), settings, _links(request.folder, found),
         "" if found is None else _judged(found.job),
     )  # fmt: skip
+
+
+def _plain(value: Any) -> str:
+    """A setting as its YAML has it."""
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _links(folder: Path, found: Any) -> tuple[tuple[str, str], ...]:
@@ -133,9 +142,8 @@ def _verdict(search: Search) -> str:
         return "No trial has a value."
     best = search.trials[search.best]
     worth = ", ".join(f"{escape(goal)} <b>{value:,.6g}</b>" for goal, value in zip(search.objectives, best.values))
-    return (
-        f"The best is trial {search.best + 1}: {worth}. Any job has its settings by <code>+tuned={escape(search.title)}</code>."
-    )
+    use = f"<code>+tuned={escape(jobs.slug(search.title))}</code>"
+    return f"The best is trial {search.best + 1}: {worth}. Any job has its settings by {use}."
 
 
 def _trials(search: Search) -> str:
@@ -279,6 +287,8 @@ def _across(axes, parameter: Any) -> None:
     if not parameter.log:
         margin = 0.03 * (parameter.high - parameter.low)
         axes.set_xlim(parameter.low - margin, parameter.high + margin)
+        if parameter.step and len(parameter.points(2)) <= STEPS:
+            axes.set_xticks(parameter.points(2))
         return
     form = axes.xaxis.get_major_formatter()
     axes.set_xscale("log")

@@ -188,7 +188,8 @@ COLUMNS = {column.key: column for column in (
     Column("difference", "difference", amount, True), Column("p_holm", "p (Holm)", probability),
     Column("win_rate", "win rate", share), Column("std", "std", amount), Column("cvar", "CVaR 5 %", amount, True),
     Column("fill_rate", "fill rate", share), Column("average_cost", "mean cost", amount), Column("turnover", "turnover", amount),
-    Column("gap_to_clairvoyant", "gap to clairvoyant", share), Column("break_even", "break-even", amount),
+    Column("gap_to_clairvoyant", "gap to clairvoyant", share), Column("closed", "way to clairvoyant", share),
+    Column("break_even", "break-even", amount), Column("break_even_items", "break-even items", amount),
     Column("risk_adjusted", "risk-adjusted", amount), Column("ready_rate", "ready rate", share),
     Column("cycle_service", "cycle service", share), Column("no_stockout", "no stock-out", share),
 )}  # fmt: skip

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -54,13 +55,14 @@ class Contest:
         require(not both, "study.beside", "settings that study.settings does not have", ", ".join(both))
         found = [job for name in track([*self.settings, *self.beside], "contest") for job in self._jobs(name, folder, config)]
         rows = judged(found, self.settings, config["evaluation"]["horizon"])
-        jobs.write(folder / "contest.csv", _csv(rows))
+        jobs.write(folder / "contest.csv", csv_text(rows, COLUMNS))
         comparison = sweep.compare_jobs(found, folder.name, f"invbench +experiment={config['names']['experiment']}")
         tables.write_csv(comparison, folder / "table.csv")
         text = self.verdict(rows)
-        jobs.write(folder / "table.md", f"{_markdown(rows)}\n{text}\n")
+        heads, cells = list(HEADS.values()), list(map(_cells, rows))
+        jobs.write(folder / "table.md", f"{markdown(heads, cells, READING)}\n{text}\n")
         page.write_page(comparison, folder, _opening(rows, text))
-        _show(rows, text)
+        show(TITLE, heads, cells, (READING, text))
         return 0 if all(job.status == "done" for job in found) else 1
 
     def verdict(self, rows: list[dict[str, Any]]) -> str:
@@ -75,13 +77,13 @@ class Contest:
         return f"challengers are significantly better on {len(better)} of {len(counted)} settings; {lost}"
 
     def _jobs(self, setting: str, folder: Path, config: dict[str, Any]) -> list[Job]:
-        """Every job of a setting; those that are finished are not run again."""
-        given = [*_own(config), *(self.settings | self.beside)[setting], f"names.scenario={_text(setting)}"]
+        """Every job of a setting."""
+        given = [*inherited(config), *(self.settings | self.beside)[setting], f"names.scenario={quoted(setting)}"]
         found = []
         for name, method in self.methods.items():
             for seed in range(self.seeds):
-                own = [*given, *method, f"names.method={_text(name)}", f"seed={config['seed'] + seed}"]
-                found.append(_job([*own, "tracker=none", f"outputs={_text(str(folder))}", "name=null"]))
+                own = [*given, *method, f"names.method={quoted(name)}", f"seed={config['seed'] + seed}"]
+                found.append(settled([*own, "tracker=none", f"outputs={quoted(str(folder))}", "name=null"]))
                 if found[-1].status == "done" and not _varies(found[-1].report):
                     break
         return found
@@ -92,7 +94,8 @@ def _varies(report: dict[str, Any]) -> bool:
     return report["information"] == "history" or report["training"] is not None
 
 
-def _job(overrides: list[str]) -> Job:
+def settled(overrides: list[str]) -> Job:
+    """The job of these overrides, finished or failed; what is finished is not run again."""
     config, _ = configs.compose(overrides)
     plain = run.resolve(config)
     home = run.place(config, plain)[0]
@@ -104,13 +107,13 @@ def _job(overrides: list[str]) -> Job:
     return sweep.finished(home)
 
 
-def _own(config: dict[str, Any]) -> list[str]:
+def inherited(config: dict[str, Any]) -> list[str]:
     """What the study's config says of judging and tuning, as overrides."""
     parts = jobs.flatten({name: config[name] for name in KEPT})
-    return [f"{name}={_text(value)}" for name, value in parts if not name.endswith("_target_")]
+    return [f"{name}={quoted(value)}" for name, value in parts if not name.endswith("_target_")]
 
 
-def _text(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value as an override says it."""
     if isinstance(value, str):
         return "'" + value.replace("'", "\\'") + "'"
@@ -130,28 +133,42 @@ def judged(found: list[Job], counted: Any, horizon: int) -> list[dict[str, Any]]
             for group in learned
             if best
         ]
-    for row, corrected in zip(rows, statistics.holm([row["p_holm"] for row in rows]), strict=True):
-        sure = corrected is not None and corrected < 1 - statistics.LEVEL
-        row |= {"p_holm": corrected, "verdict": ("better" if row["difference"] > 0 else "worse") if sure else "even"}
+    correct(rows)
     return rows
 
 
+def correct(rows: list[dict[str, Any]]) -> None:
+    """Correct the p-values of effects together (Holm 1979), in place, and say what each then is: better, worse or even."""
+    for row, corrected in zip(rows, statistics.holm([row["p_holm"] for row in rows]), strict=True):
+        sure = corrected is not None and corrected < 1 - statistics.LEVEL
+        row |= {"p_holm": corrected, "verdict": ("better" if row["difference"] > 0 else "worse") if sure else "even"}
+
+
 def _row(group: Group, best: Group, horizon: int) -> dict[str, Any]:
+    found = effect(group, best)
+    bounds = [job.report.get("clairvoyant", {}).get("mean") for job in group.jobs]
+    bound = float(np.mean(bounds)) if None not in bounds else None
+    gain, room = found["difference"], None if bound is None else bound - found["baseline_benefit"]
+    periods = breakeven.periods(gain, horizon, group.costs, best.costs)
+    items = breakeven.items(gain, horizon, group.first["items"], group.costs, best.costs)
+    found |= dict(setting=group.scenario, method=group.method, seeds=len(group.jobs), baseline=best.method)
+    found |= dict(closed=100 * gain / room if room else None, clairvoyant=bound)
+    return found | dict(break_even=_finite(periods), break_even_items=_finite(items))
+
+
+def effect(group: Group, best: Group) -> dict[str, Any]:
+    """What a method gains over another one on the same paths: money, and per cent of what that one's operations cost.
+
+    Intervals are over paths and seeds (`statistics.mean`), seed by seed where both have as many; p_holm is not yet corrected.
+    """
     rival = best.benefit if len(best.jobs) == len(group.jobs) else best.benefit.mean(0, keepdims=True)
     gain = statistics.mean(group.benefit - rival)
     cost = float(np.mean([_cost(job) for job in best.jobs]))
-    bounds = [job.report.get("clairvoyant", {}).get("mean") for job in group.jobs]
-    bound = float(np.mean(bounds)) if None not in bounds else None
     ends = [None if end is None else 100 * end / cost for end in gain]
-    room = None if bound is None else bound - float(rival.mean())
-    periods = breakeven.periods(gain.mean, horizon, group.costs, best.costs)
-    items = breakeven.items(gain.mean, horizon, group.first["items"], group.costs, best.costs)
-    found = dict(setting=group.scenario, method=group.method, seeds=len(group.jobs), baseline=best.method)
-    found |= dict(zip(("difference", "difference_lower", "difference_upper"), gain, strict=True))
+    found = dict(zip(("difference", "difference_lower", "difference_upper"), gain, strict=True))
     found |= dict(zip(("percent", "percent_lower", "percent_upper"), ends, strict=True))
-    found |= dict(p_holm=statistics.p_value(group.benefit - rival), closed=100 * gain.mean / room if room else None)
-    found |= dict(break_even=_finite(periods), break_even_items=_finite(items), clairvoyant=bound)
-    return found | dict(benefit=float(group.benefit.mean()), baseline_benefit=float(rival.mean()), baseline_cost=cost)
+    found |= dict(p_holm=statistics.p_value(group.benefit - rival), benefit=float(group.benefit.mean()))
+    return found | dict(baseline_benefit=float(rival.mean()), baseline_cost=cost)
 
 
 def _cost(job: Job) -> float:
@@ -174,14 +191,23 @@ HEADS = {
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    half = None if row["percent_lower"] is None else (row["percent_upper"] - row["percent_lower"]) / 2
     some = lambda value, digits=0: "–" if value is None else f"{value:,.{digits}f}"  # noqa: E731
     return [
         row["setting"] + " (beside)" * (not row["counted"]), row["method"] + " *" * row["challenger"],
-        row["baseline"], f"{row['percent']:+.2f}" + (f" ± {half:.2f}" if half is not None else ""),
-        "–" if row["p_holm"] is None else f"{row['p_holm']:.1g}", row["verdict"], some(row["closed"]), some(row["break_even"]),
-        some(row["break_even_items"]),
+        row["baseline"], percent(row), chance(row), row["verdict"],
+        some(row["closed"]), some(row["break_even"]), some(row["break_even_items"]),
     ]  # fmt: skip
+
+
+def percent(row: dict[str, Any]) -> str:
+    """An effect in per cent with half its interval."""
+    half = None if row["percent_lower"] is None else (row["percent_upper"] - row["percent_lower"]) / 2
+    return f"{row['percent']:+.2f}" + (f" ± {half:.2f}" if half is not None else "")
+
+
+def chance(row: dict[str, Any]) -> str:
+    """The corrected p of an effect."""
+    return "–" if row["p_holm"] is None else f"{row['p_holm']:.1g}"
 
 
 READING = (
@@ -192,37 +218,49 @@ READING = (
 )
 
 
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    lines = ["| " + " | ".join(HEADS.values()) + " |", "|---" * len(HEADS) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(_cells(row)) + " |" for row in rows), "", READING, ""])
-
-
-def _show(rows: list[dict[str, Any]], text: str) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    table = Table(*HEADS.values(), title="Learned methods beside the best tuned classical one", title_justify="left")
-    for row in rows:
-        table.add_row(*_cells(row))
-    console.print(table)
-    console.print(f"{READING}\n{text}", soft_wrap=True)
+TITLE = "Learned methods beside the best tuned classical one"
+GAIN = "gain, % of the cost of the best tuned classical method"
 
 
 def _opening(rows: list[dict[str, Any]], text: str) -> str:
+    names = [f"{row['setting']}: {row['method']}" for row in rows]
+    picture = f"<figure>{verdicts.forest(names, rows, GAIN)}</figure>" if rows else ""
+    return opening(text, picture, list(HEADS.values()), list(map(_cells, rows)), READING)
+
+
+def markdown(heads: Sequence[str], cells: Sequence[Sequence[str]], reading: str) -> str:
+    """A table with a note on how to read it below."""
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in cells), "", reading, ""])
+
+
+def show(title: str, heads: Sequence[str], cells: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
+    """The same on the terminal."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    table = Table(*heads, title=title, title_justify="left")
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
+    console.print("\n".join(notes), soft_wrap=True)
+
+
+def opening(text: str, pictures: str, heads: Sequence[str], cells: Sequence[Sequence[str]], reading: str) -> str:
     """The verdict at the head of the page: a sentence, a picture, a table."""
-    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in HEADS.values())
+    top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"
-        for first, *rest in map(_cells, rows)
+        for first, *rest in cells
     )
-    table = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
-    figure = f"<figure>{verdicts.forest(rows)}</figure>" if rows else ""
-    return f'<h2 id="verdict">Verdict</h2><p>{escape(text)}.</p>{figure}{table}<p class="faint">{escape(READING)}</p>'
+    table = f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<h2 id="verdict">Verdict</h2><p>{escape(text)}.</p>{pictures}{table}<p class="faint">{escape(reading)}</p>'
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def csv_text(rows: list[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV; what is None is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _plain(row[name]) for name in COLUMNS} for row in rows)
+    writer.writerows({name: _plain(row[name]) for name in columns} for row in rows)
     return text.getvalue()
 
 

@@ -62,7 +62,7 @@ def problem(horizon: int = 90) -> Problem:
 def method_of(name: str, **changes: Any) -> Any:
     """A learner as its YAML has it, but for the calendar and `changes`."""
     plain = OmegaConf.to_container(OmegaConf.load(configs.home() / "method" / f"{name}.yaml"), resolve=False)
-    known = {"tuning": TUNING, "features": FEATURES}
+    known = {"tuning": TUNING, "features": FEATURES, "fast_mode": False}
     return run.build(plain | {field: value for field, value in known.items() if field in plain} | changes)
 
 
