@@ -14,6 +14,7 @@ from invbench import configs, problem, run
 from invbench.costs import CostModel
 from invbench.keys import named, root, stable_hash
 from invbench.networks import distribution
+from invbench.scenarios import shifted
 from invbench.types import Policy
 
 HORIZON, PATHS, ITEMS, CHANGED = 30, 20, 3, 12
@@ -207,6 +208,49 @@ def test_the_clairvoyant_says_for_which_systems_it_is_a_bound():
     assert known == {"lost_sales", "backlog", "random_lead_time"}
     with pytest.raises(ValueError, match="^system must be"):
         planned(judged("dual_source"), "dual_source")
+
+
+# ---- a method that learns from a history knows nothing else
+
+
+LEARNERS = [case for case in CASES if case in BUDGETS and case not in LAYERS]
+
+
+@lru_cache
+def observed(at, scenario=(), information="history"):
+    """A problem whose demand is three times as much from a period on."""
+    made = shifted.create(base=built("scenario", *scenario), shift=2.0, at=at, items=ITEMS)
+    given = made, built("system", *scenario), built("cost", *scenario).operations
+    return problem.create(*given, information=information, history=120, window=56, horizon=HORIZON, seed=0, evaluation_seed=0)
+
+
+def learned(case, at, **changes):
+    """The policy of a method whose demand rises at a period."""
+    made = observed(at, demand_for(case), **changes).for_fitting()
+    return method_of(case).fit(made, root(0, "method", case), lambda metrics, step: None)
+
+
+NEVER, NEXT = 10**6, 120  # periods: the latter is the first one after the history
+
+
+@pytest.mark.parametrize("case", LEARNERS)
+def test_what_is_learned_from_a_history_is_the_same_whatever_comes_after_it(case):
+    policy = learned(case, NEVER)
+    same(learned(case, NEXT).params, policy.params)
+    made = observed(NEVER, demand_for(case))
+    paths = made.evaluation_paths(PATHS)
+    orders, other = (made.simulate(policy, one, root(0, "decide")).ordered for one in (paths, changed_after(paths, CHANGED)))
+    same(other[:, : CHANGED + 1], orders[:, : CHANGED + 1])
+    assert (other != orders).any()
+
+
+def test_the_two_futures_of_a_history_are_two():
+    first, second = observed(NEVER), observed(NEXT)
+    same(first.history.sales, second.history.sales)
+    earlier, later = (made.evaluation_paths(PATHS).demand for made in (first, second))
+    np.testing.assert_allclose(later, 3 * earlier, rtol=1e-5)
+    known = [learned("s_S", at, information="known").params for at in (NEVER, 15)]  # who knows the process knows of its rise
+    assert any((np.asarray(one) != np.asarray(other)).any() for one, other in zip(*map(jax.tree.leaves, known), strict=True))
 
 
 def test_methods_are_refused_the_paths_that_they_are_judged_on():
