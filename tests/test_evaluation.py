@@ -515,6 +515,13 @@ def test_holm_counts_methods_and_no_bound():
     assert rows["clairvoyant"]["p_holm"] is None and rows["clairvoyant"]["difference"] == pytest.approx(noise[2].mean())
 
 
+def test_methods_on_a_small_budget_are_compared_with_all_others():
+    quick = job("ppo", [10, 11, 17, 17], family="rl", own={"fast_mode": True})
+    quick = replace(quick, config=quick.config | {"fast_mode": True})
+    best, rows = rows_of([replace(BASE, config=BASE.config | {"fast_mode": False}), quick])
+    assert best == "base_stock" and rows["ppo"]["difference"] == 1.25
+
+
 def test_components_add_up_to_the_net_benefit():
     (group,) = compare.groups([job("s_S", [10, 12, 14, 20], costs=METHOD)])
     parts = compare.components(group)

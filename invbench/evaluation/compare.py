@@ -88,9 +88,8 @@ def _by_seed(jobs: list[Job]) -> tuple[Job, ...]:
 
 def _setting(job: Job) -> dict[str, Any]:
     """What of a config is the same for every method that can be compared on it."""
-    return {
-        name: part for name, part in content(job.config).items() if name not in ("method", "forecast", "tuning", "seed", "names")
-    }
+    own = ("method", "forecast", "tuning", "seed", "fast_mode", "names")  # of a method
+    return {name: part for name, part in content(job.config).items() if name not in own}
 
 
 def _labels(parts: list[dict[str, Any]], names: list[str]) -> list[str]:

@@ -30,11 +30,7 @@ COLUMNS = (
     "setting method counted seeds baseline challenger difference difference_lower difference_upper percent percent_lower"
     " percent_upper p_holm verdict closed break_even break_even_items benefit baseline_benefit baseline_cost clairvoyant"
 ).split()
-KEPT = (
-    "evaluation",
-    "tuning",
-    "problem",
-)  # what every job takes from the study's own config, where its setting says nothing else
+KEPT = ("evaluation", "tuning", "problem", "fast_mode")  # what jobs take from the study's config, where nothing else is said
 WIDTH = 160  # columns of a table that no terminal limits
 
 
