@@ -74,7 +74,15 @@ def bound(tests=1):
 
 
 def test_every_scenario_with_a_yaml_is_tested():
-    elsewhere = {"history", "gamma", "discrete", "seasonal_poisson", "given", "level_shift"}  # these have tests of their own
+    elsewhere = {
+        "history",
+        "gamma",
+        "discrete",
+        "seasonal_poisson",
+        "given",
+        "level_shift",
+        "holidays",
+    }  # these have tests of their own
     assert {*NAMES, *elsewhere} == set(configs.groups()["scenario"])
 
 

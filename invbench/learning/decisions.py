@@ -68,7 +68,7 @@ def unlike(layers: tuple, world: World, x: Array, order: Array) -> Array:
 
 def pupil(layers: tuple, world: World, error: Callable = unlike) -> Pupil:
     """A network of features as `trajectories.stacked` makes them, before it is taught."""
-    names = [name for name in features.NAMES if name in world.scales]
+    names = features.ordered(world.scales)
     return Pupil(layers, error, world, names, world.scales[names[0]])
 
 

@@ -1,20 +1,24 @@
 """What a learned policy looks at: parts of an observation on a new leading axis, in periods of mean demand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from invbench.checks import choice, require
+from invbench.checks import require
 from invbench.dynamics.single import remembering
 from invbench.problem import Problem
+from invbench.scenarios import holidays
 from invbench.types import Array, Observation
 
 PLAIN = ("on_hand", "position", "pipeline", "history", "calendar")
 OF_THE_PAST = ("averages", "momentum", "days_of_supply", "stockouts")  # made of what was seen
 NAMES = (*PLAIN, *OF_THE_PAST)
 CYCLES = (7.0, 365.25)  # periods of the calendar, where a period is a day: a week, a year
+HOLIDAYS = "holidays"  # in full with its days, as holidays:0,358
+AHEAD = 8  # periods that it looks ahead, this one among them: the calendar is known
 WEEK, MONTH = 7, 30  # periods that averages are taken over
 WHOLE = 10**6  # periods: the whole window
 LOOKS_BACK = {"history": WHOLE, "averages": MONTH, "momentum": WHOLE, "days_of_supply": WEEK, "stockouts": WHOLE}
@@ -36,14 +40,31 @@ def stacked(observation: Observation, names: Sequence[str], scale: Array | float
 def count(names: Sequence[str], lead_time: int, window: int) -> int:
     """How many features `stacked` makes of one stocking point with one supplier."""
     sizes = {"on_hand": 1, "position": 1, "pipeline": max(lead_time - 1, 0), "history": window, "calendar": 2 * len(CYCLES)}
-    sizes |= {"averages": 2, "momentum": 1, "days_of_supply": 2, "stockouts": 2}
-    return sum(sizes[name] for name in names)
+    sizes |= {"averages": 2, "momentum": 1, "days_of_supply": 2, "stockouts": 2, HOLIDAYS: AHEAD}
+    return sum(sizes[_kind(name)] for name in names)
 
 
-def checked(field: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names of a config. Raises ValueError in one sentence that names the field."""
+def checked(field: str, names: Sequence[Any]) -> tuple[str, ...]:
+    """The names of a config, {holidays: [0, 358]} as holidays:0,358. Raises ValueError in one sentence that names the field."""
     require(isinstance(names, list | tuple) and len(names) > 0, field, "a list of features", names)
-    return tuple(choice(field, name, NAMES) for name in names)
+    return tuple(_checked(field, name) for name in names)
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, in the order of `NAMES`."""
+    return tuple(sorted(set(names), key=lambda name: ((*NAMES, HOLIDAYS).index(_kind(name)), name)))
+
+
+def _checked(field: str, name: Any) -> str:
+    if isinstance(name, Mapping) and list(name) == [HOLIDAYS]:
+        return f"{HOLIDAYS}:{','.join(map(str, holidays.checked(f'{field}.{HOLIDAYS}', name[HOLIDAYS])))}"
+    require(name != HOLIDAYS, field, f"{{{HOLIDAYS}: [days of the year, 0 is the first]}}", name)
+    require(name in NAMES, field, f"one of {', '.join(NAMES)}, {{{HOLIDAYS}: [...]}}", name)
+    return name
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def window(names: Sequence[str], past: int) -> int:
@@ -67,6 +88,8 @@ def _part(observation: Observation, name: str, scale: Array | float) -> Array:
     """[feature, ..., item]."""
     if name in MADE:
         return MADE[name](observation, scale)
+    if _kind(name) == HOLIDAYS:
+        return coming(observation, [int(day) for day in name.partition(":")[2].split(",")])
     part = getattr(observation, name)
     return (part if part.ndim > observation.on_hand.ndim else part[None]) / scale
 
@@ -77,6 +100,13 @@ def calendar(observation: Observation, scale: Array | float) -> Array:
     waves = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
     shape = observation.on_hand.shape
     return jnp.broadcast_to(waves.reshape(-1, *(1,) * len(shape)), (waves.shape[0], *shape))
+
+
+def coming(observation: Observation, days: Sequence[int]) -> Array:
+    """Whether this period and each of the next ones is one of these days of the year."""
+    told = holidays.falls(observation.time + jnp.arange(AHEAD), days).astype(observation.on_hand.dtype)
+    shape = observation.on_hand.shape
+    return jnp.broadcast_to(told.reshape(-1, *(1,) * len(shape)), (AHEAD, *shape))
 
 
 def averages(observation: Observation, scale: Array | float) -> Array:

@@ -100,7 +100,7 @@ class Plan:
             self, **counts, **rates, lag=lag, shaping=weight("method.shaping", self.shaping),
             curriculum=curriculum.checked("method.curriculum", self.curriculum), futures=whole("method.futures", self.futures),
             episode=whole("method.episode", problem.horizon if self.episode is None else self.episode, low=1),
-            features=tuple(name for name in features.NAMES if name in chosen),
+            features=features.ordered(chosen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
         )  # fmt: skip
 

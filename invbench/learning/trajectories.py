@@ -73,7 +73,7 @@ class Trajectory(NamedTuple):
 
 def stacked(scales: dict[str, Array], observation: Observation) -> Array:
     """[feature, ..., item] of the features that have a scale, in the order of `features.NAMES`."""
-    names = [name for name in features.NAMES if name in scales]
+    names = features.ordered(scales)
     return features.stacked(observation, names, scales[names[0]])
 
 

@@ -139,7 +139,7 @@ class PPO:
             critic_first=number("method.critic_first", self.critic_first, low=0, high=1),
             shaping=weight("method.shaping", self.shaping), curriculum=curriculum.checked("method.curriculum", self.curriculum),
             value_clip=self.value_clip and number("method.value_clip", self.value_clip, low=0),
-            features=tuple(name for name in features.NAMES if name in chosen),
+            features=features.ordered(chosen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
         )  # fmt: skip
 
