@@ -19,6 +19,7 @@ from invbench.types import Array, Policy
 
 WEEK = 7  # periods without which a series has no scale that is free of weekdays
 FAST = 10  # times fewer updates in fast mode
+FEW = 64  # candidates of a round in fast mode, at most
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,13 @@ class Foresight:
         plan, lessons = self.plan(), self.lessons()
         self._suits(problem)
         forecaster = trained(problem, plan, named(key, "forecast"), whole("method.paths", self.paths, low=1), log)
-        policy = ordering.tuned(problem, forecaster, self.tuning, named(key, "tuning"), log)
+        policy = ordering.tuned(problem, forecaster, self._budget(), named(key, "tuning"), log)
         return money.taught(problem, policy, lessons, named(key, "money"), log) if lessons.updates else policy
+
+    def _budget(self) -> Budget:
+        """What may be simulated to choose the levels: in fast mode a fraction of it."""
+        own = self.tuning
+        return Budget(own.paths, min(own.candidates, FEW), min(own.rounds, 2)) if self.fast_mode else own
 
     def _suits(self, problem: Problem) -> None:
         """Raise ValueError where the problem is none for such a network."""
