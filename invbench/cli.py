@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from invbench.jobs import Refused
 
 ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 VERBS = "report", "verify", "rerun"
+HELD = 1000  # composed configs of a sweep that wait for their jobs, at most
 HELP = """\
 [bold]invbench[/]: the benchmark for inventory decisions.
 
@@ -155,11 +156,35 @@ def _sweep(arguments: list[str]) -> int:
         planned = sweep.plan(arguments, folder)
         bar = stack.enter_context(_progress())
         task = bar.add_task("sweep", total=len(planned), what="")
+        stack.enter_context(_composed_once())
         _hydra(arguments, lambda config: _member(config, bar, task))
         bar.update(task, what="report")
         code = sweep.conclude(folder, planned, "invbench " + " ".join(sys.argv[1:]))
     print(folder)
     return code
+
+
+@contextmanager
+def _composed_once() -> Iterator[None]:
+    """Hydra composes every job of a sweep to check it, and again to run it: here the second time it takes the first's."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    compose, checked = ConfigLoaderImpl.load_sweep_config, {}
+
+    def load(self: Any, master_config: Any, sweep_overrides: list[str]) -> Any:
+        job = tuple(sweep_overrides)
+        if job in checked:
+            return checked.pop(job)
+        config = compose(self, master_config, sweep_overrides)
+        if len(checked) < HELD:
+            checked[job] = config
+        return config
+
+    ConfigLoaderImpl.load_sweep_config = load
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_sweep_config = compose
 
 
 def _member(config: Any, bar: Progress, task: Any) -> None:

@@ -325,3 +325,20 @@ def test_the_same_file_name_with_other_data_is_another_job(tmp_path):
     assert second != first
     sold = [json.loads((folder / "report.json").read_text())["revenue"]["mean"] for folder in (first, second)]
     assert sold[1] > 1.5 * sold[0]
+
+
+def test_a_sweep_composes_each_job_once(monkeypatch):
+    """Hydra asks for every config twice, to check it and to run it; the second time for the same one, and that is all."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from invbench import cli
+
+    composed = []
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", lambda self, master, job: composed.append(job) or list(job))
+    plain = ConfigLoaderImpl.load_sweep_config
+    with cli._composed_once():
+        load = ConfigLoaderImpl.load_sweep_config
+        first, second = (load(None, None, [name]) for name in "ab")
+        assert load(None, None, ["b"]) is second and load(None, None, ["a"]) is first
+        assert load(None, None, ["a"]) is not first and composed == [["a"], ["b"], ["a"]]
+    assert ConfigLoaderImpl.load_sweep_config is plain

@@ -375,7 +375,7 @@ def judged(benefit, unit="path"):
         "cycles",
         "good_cycles",
     )
-    return Report(money, dict.fromkeys(names, one), unit, 10, len(benefit) if unit == "series" else 1, "", 4)
+    return Report(money, dict.fromkeys(names, one), unit, 10, len(benefit) if unit == "series" else 1, "", 4, None)
 
 
 def job(

@@ -1,5 +1,6 @@
 """The report of one policy: the value of every path, and what is derived from it."""
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ class Report:
     items: int
     hash: str
     paths: int
+    first: Flows  # of the first path, each [horizon, item]
 
     @property
     def benefit(self) -> np.ndarray:
@@ -47,21 +49,36 @@ def evaluate(problem: Problem, policy: Policy, paths: Paths, key: Array | None =
     horizon, n, items = paths.demand.shape
     size = max(1, CHUNK_VALUES // (horizon * items))
     parts = [_chunk(problem, policy, paths, first, min(size, n - first), key) for first in range(0, n, size)]
-    money, counts = (jax.tree.map(lambda *leaves: np.concatenate(leaves), *part) for part in zip(*parts, strict=True))
+    *sums, story = zip(*parts, strict=True)
+    money, counts = (jax.tree.map(lambda *leaves: np.concatenate(leaves), *part) for part in sums)
     by_series = n == 1 and items > 1
     collapse = (lambda leaf: leaf[0]) if by_series else (lambda leaf: leaf.sum(1))
     money = {name: np.asarray(collapse(leaf), np.float64) for name, leaf in money._asdict().items()}
     counts = {name: np.asarray(collapse(leaf), np.float64) for name, leaf in counts.items()}
-    return Report(money, counts, "series" if by_series else "path", horizon, items, paths_hash(paths), n)
+    return Report(money, counts, "series" if by_series else "path", horizon, items, paths_hash(paths), n, story[0])
+
+
+def decision(problem: Problem, policy: Policy, paths: Paths, key: Array | None = None) -> float:
+    """Seconds for one decision where everything is compiled: of a path, item and period of what `evaluate` looks at together."""
+    size = max(1, CHUNK_VALUES // (paths.demand.shape[0] * paths.demand.shape[2]))
+    started = time.perf_counter()
+    flows = jax.block_until_ready(_flows(problem, policy, paths, 0, min(size, paths.demand.shape[1]), key))
+    return (time.perf_counter() - started) / flows.demand.size
 
 
 def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int, key: Array | None) -> Any:
+    """Money, counts and the flows of the first path of a chunk."""
+    flows = _flows(problem, policy, paths, first, size, key)
+    found = _count(flows, problem.cost, getattr(problem.system, "served", None))
+    return jax.tree.map(np.asarray, (*found, jax.tree.map(lambda leaf: leaf[0], flows)))
+
+
+def _flows(problem: Problem, policy: Policy, paths: Paths, first: int, size: int, key: Array | None) -> Flows:
     cut = lambda leaf: None if leaf is None else leaf[:, first : first + size]  # noqa: E731
     own = Paths(*(cut(part) for part in paths[:3]), paths.start)
     if policy.per_path:
         policy = policy._replace(params=jax.tree.map(lambda leaf: leaf[..., first : first + size, :], policy.params))
-    flows = replay.flows(problem.system, policy, own, key=key, first=first)
-    return jax.tree.map(np.asarray, _count(flows, problem.cost, getattr(problem.system, "served", None)))
+    return replay.flows(problem.system, policy, own, key=key, first=first)
 
 
 @jax.jit
