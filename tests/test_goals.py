@@ -13,6 +13,7 @@ from invbench import run
 from invbench.dynamics import single
 from invbench.keys import named, root
 from invbench.learning import goals
+from invbench.learning.stored import stored
 from invbench.methods import base_stock
 from invbench.methods.constrained import at_least
 from invbench.scenarios import poisson, tilted
@@ -85,7 +86,13 @@ def test_a_tilted_scenario_draws_as_often_as_it_is_told():
     drawn = np.asarray(scenario.draw(jax.random.key(0), 20_000, 5, 4))[..., 0]
     for units, chance in ((1, 0.25), (2, 0.5), (3, 0.25)):
         assert np.mean(drawn[0] == units) == pytest.approx(chance, abs=0.015)
-    assert (drawn / drawn[0] == np.array([1, 1, 2, 3, 3])[:, None]).all()  # before and after what is written: its ends
+    assert (drawn / drawn[0] == np.array([1, 1, 2, 3, 1])[:, None]).all()  # before what is written: its first period
+
+
+def test_after_what_is_written_the_last_weeks_come_again():
+    demand = np.arange(23.0)[:, None, None]  # three whole weeks are periods 2 … 22
+    drawn = np.asarray(tilted.create(demand, [1], first=5).draw(jax.random.key(0), 1, 50, 3))[:, 0, 0]
+    assert drawn.tolist() == [0, 0, *range(23), *range(2, 23), *range(2, 6)]
 
 
 # ---- beside brute force and a formula
@@ -154,3 +161,12 @@ def test_a_field_that_makes_no_sense_is_named(name, fields, field):
     with pytest.raises(ValueError) as refusal:
         aimed(name, **fields).fit(newsvendor(), KEY, ignore)
     assert str(refusal.value).startswith(f"{field} must be") and "\n" not in str(refusal.value)
+
+
+def test_fast_mode_learns_from_paths_of_the_process():
+    problem = replace(newsvendor(), window=2)
+    found = stored(problem)
+    drawn = np.asarray(found.training_paths(KEY, 2000).demand)
+    assert found.scenario.demand.shape[:2] == (2 + problem.horizon + problem.system.lead_time + 1, 512)
+    assert abs(drawn.mean() - np.asarray(problem.training_paths(KEY, 2000).demand).mean()) < 0.15
+    assert set(np.unique(drawn)) <= set(np.unique(found.scenario.demand)) and found.system is problem.system

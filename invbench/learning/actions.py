@@ -120,10 +120,17 @@ class Normal(NamedTuple):
         return jnp.square(outputs[0] - jnp.clip(order, 0, self.largest) / self.unit)
 
 
-def grid_for(problem: Problem, key: Array, mean: Array, largest: float | None, choices: int) -> tuple[Grid, int]:
-    """At most `choices` quantities from 0 to the largest order, in whole steps where demand is whole; and how many they are."""
+def grid_for(
+    problem: Problem, key: Array, mean: Array, largest: float | None, choices: int, all_: bool = False
+) -> tuple[Grid, int]:
+    """At most `choices` quantities from 0 to the largest order, in whole steps where demand is whole; and how many they are.
+
+    all_: just as many, and larger orders where that takes them (one number of outputs compiles once), if no largest is given.
+    """
     most, grain = _range(problem, key, mean, largest)
     step = most / (choices - 1) if grain is None else np.maximum(np.ceil(most / (choices - 1)), 1)
+    if all_ and largest is None:
+        return Grid(jnp.asarray(step, jnp.float32)), choices
     return Grid(jnp.asarray(step, jnp.float32)), int(min(choices, np.ceil(most / step - 1e-9).max() + 1))
 
 

@@ -28,7 +28,9 @@ def world_of(problem: Problem, key: Array, method: Any) -> tuple[World, int, Cal
     mean = np.maximum(mean, 1e-6)
     cap = np.ceil(highest_level(problem, mean, spread) + (lot(problem, mean) if np.any(problem.cost.fixed_order) else 0))
     if method.actions == "discrete":
-        (actions, count), apply = grid_for(problem, own, mean, method.largest_order, method.choices), likeliest_of_grid
+        every = getattr(method, "fast_mode", False)
+        actions, count = grid_for(problem, own, mean, method.largest_order, method.choices, every)
+        apply = likeliest_of_grid
     else:
         actions, count, apply = normal_for(problem, own, mean, method.largest_order), 1, mean_order
     scales = {name: jnp.asarray(mean, jnp.float32) for name in method.features}

@@ -21,7 +21,6 @@ from invbench.problem import Problem
 from invbench.types import Array
 
 CHUNKS = 20  # of all updates: between them the network is validated
-VALIDATED = 4096  # windows that checkpoints are chosen by
 Z90 = 1.2815515655446004  # the standard normal's 90 % quantile
 
 
@@ -39,6 +38,7 @@ class Plan:
     history_share: float  # of a batch, from the observed history, where there is one
     learning_rate: float
     clip: float
+    validated: int = 4096  # windows that checkpoints are chosen by
 
     @property
     def chunk(self) -> int:
@@ -124,7 +124,7 @@ def _advance(learner, learned, validated, key, first, *, plan, window) -> tuple[
     learner, curve = lax.scan(partial(_update, learned, key, plan, window), learner, first + jnp.arange(plan.chunk))
     now = learner.now
     value = _mixed(
-        validated, jax.random.key(0), plan, VALIDATED, window, lambda batch: loss((now.encoder, now.layers), now, batch)
+        validated, jax.random.key(0), plan, plan.validated, window, lambda batch: loss((now.encoder, now.layers), now, batch)
     )
     worth, best = training.better(-value, now, learner.worth, learner.best)
     return learner._replace(best=best, worth=worth), curve.mean(), value

@@ -13,12 +13,14 @@ from invbench.forecasts.heads import Head
 from invbench.keys import named
 from invbench.learning import money, windows
 from invbench.learning.forecasting import Plan, trained
+from invbench.learning.stored import stored
 from invbench.problem import Problem
 from invbench.tuning import Budget
 from invbench.types import Array, Policy
 
 WEEK = 7  # periods without which a series has no scale that is free of weekdays
 FAST = 10  # times fewer updates in fast mode
+FEW_WINDOWS = 1024  # that validate in fast mode
 FEW = 64  # candidates of a round in fast mode, at most
 
 
@@ -58,6 +60,7 @@ class Foresight:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
         plan, lessons = self.plan(), self.lessons()
         self._suits(problem)
+        problem = stored(problem) if self.fast_mode else problem
         forecaster = trained(problem, plan, named(key, "forecast"), whole("method.paths", self.paths, low=1), log)
         policy = ordering.tuned(problem, forecaster, self._budget(), named(key, "tuning"), log)
         return money.taught(problem, policy, lessons, named(key, "money"), log) if lessons.updates else policy
@@ -90,6 +93,7 @@ class Foresight:
         require(counts["width"] % heads_ == 0, "method.width", f"a multiple of method.attention_heads ({heads_})", self.width)
         share = number("method.history_share", self.history_share, low=0, high=1)
         rate, clip = (number(f"method.{name}", getattr(self, name), low=0, above=True) for name in ("learning_rate", "clip"))
+        counts |= {"validated": FEW_WINDOWS} if self.fast_mode else {}
         return Plan(self.kind, self._head(), heads=heads_, history_share=share, learning_rate=rate, clip=clip, **counts)
 
     def _head(self) -> Head:

@@ -20,6 +20,7 @@ from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Effort, Lesson, lesson_of
 from invbench.learning.pathwise import train
 from invbench.learning.rates import several
+from invbench.learning.stored import stored
 from invbench.learning.unrolls import CHUNKS, Training
 from invbench.problem import Problem
 from invbench.tuning import Budget
@@ -40,7 +41,7 @@ class HDPO(Training):
 
     tuning: Budget  # of the rule that is shown beside
     seeds: int  # networks trained side by side
-    fast_mode: bool  # a tenth of the updates: for a first look
+    fast_mode: bool  # a tenth of the updates, on futures that are written down once: for a first look
     curriculum: list[dict[str, float]] | tuple[Stage, ...] | None = None  # see `learning.curriculum`
     family: ClassVar[str] = "dl"
     tuned: ClassVar[bool] = False
@@ -63,6 +64,7 @@ class HDPO(Training):
 
     def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None):
         checked = self.checked(problem)
+        problem = stored(problem) if self.fast_mode else problem
         if lesson is None:
             plain = original(problem)
             rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))

@@ -27,6 +27,7 @@ from invbench.learning.decisions import act, heads, mean_order, median_of_grid, 
 from invbench.learning.imitation import Lesson
 from invbench.learning.rates import Rate, several
 from invbench.learning.shaping import shaped, weight
+from invbench.learning.stored import stored
 from invbench.learning.trajectories import World, beside, collect, on_one_device, rollouts, windows, worth
 from invbench.problem import Problem
 from invbench.types import Array, Paths, Policy
@@ -102,6 +103,7 @@ class PPO:
 
     def _fitted(self, problem: Problem, keys: Array, log: Callable, lesson: Lesson | None) -> list[Policy]:
         plan = self.checked(problem)
+        problem = stored(problem) if self.fast_mode else problem
         problem = features.remembered(problem, plan.features)
         plan = replace(plan, critic_first=max(plan.critic_first, CRITIC_FIRST)) if lesson else plan
         world, choices, _ = world_of(problem, named(keys[0], "world"), plan)

@@ -10,6 +10,9 @@ import numpy as np
 from invbench.scenarios.base import Scenario
 from invbench.types import Array
 
+WEEK = 7  # periods
+WEEKS = 8  # at most, that stand for what comes after the last period
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["demand", "chances", "first"], meta_fields=[])
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,12 @@ class Tilted(Scenario):
         return self.demand.shape[2]
 
     def draw(self, key: Array, n: int, horizon: int, start: Array | int) -> Array:
-        """Whole paths by inverse CDF; before the first and after the last period that is written down, those two."""
+        """Whole paths by inverse CDF; before the first period it is that one, after the last one the last weeks come again."""
         chosen = jnp.searchsorted(self.chances, jax.random.uniform(key, (n,)), side="right")
-        periods = jnp.clip(start - self.first + jnp.arange(horizon), 0, self.demand.shape[0] - 1)
+        periods, last = start - self.first + jnp.arange(horizon), self.demand.shape[0] - 1
+        span = WEEK * min(max(1, (last + 1) // WEEK), WEEKS)
+        again = -(-jnp.maximum(periods - last, 0) // span)  # how many times the last weeks were over by then
+        periods = jnp.clip(periods - span * again, 0, last)
         return self.demand[periods[:, None], jnp.minimum(chosen, len(self.chances) - 1)[None]]
 
 
