@@ -14,9 +14,10 @@ FAST = [
     "~study.learners.ppo", "study.seeds=2", "evaluation.paths=16", "evaluation.horizon=24", "tuning.paths=32", "tuning.rounds=1",
     "tuning.candidates=16", "study.longer=2", "study.learners.hdpo.updates=20", "study.learners.hdpo.paths=4",
     "study.learners.hdpo.validation_paths=8", "~study.learners.sac",
-    "~study.around.imitation", "~study.around.residual",
+    "~study.around.imitation", "~study.around.residual", "~study.around.cvar",
     *(f"~study.changes.{name}" for name in ("calendar", "history", "averages", "momentum", "days_of_supply")),
     *(f"~study.changes.{name}" for name in ("stockouts", "all_features", "shaping", "discounted")),
+    *(f"~study.changes.{name}" for name in ("average_reward", "continuous")),
 ]  # fmt: skip
 
 
@@ -42,10 +43,11 @@ def test_effects_are_paired_with_the_plain_learner():
 def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
     study = run.build(compose("ablation", [], tmp_path)["study"])
     ppo, hdpo = (study.variants(study.learners[name]) for name in ("ppo", "hdpo"))
-    assert ppo.keys() - hdpo.keys() == {"shaping", "discounted"}
+    assert ppo.keys() - hdpo.keys() == {"shaping", "discounted", "average_reward", "continuous"}
     assert ppo["longer training"].updates == 4 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
     assert ppo["bounds"].learner is ppo["plain"] and ppo["imitation"].learner is ppo["plain"]
     assert study.variants(study.learners["sac"])["longer training"].rollouts == 960
+    assert "continuous" not in study.variants(study.learners["sac"]) and ppo["cvar"].inner is ppo["plain"]
     assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
 
 

@@ -76,6 +76,20 @@ def test_the_end_of_an_episode_is_truncation():
     np.testing.assert_allclose(dqn.values(learner.target, x).max(0), 5.0, rtol=0.02)
 
 
+def test_average_reward_needs_no_discount():
+    """Reward 1 in every period: no state is better than another, and no value drifts. And the best order is found.
+
+    The running mean of reward has come to 1 - 0.99^240 = 0.91: what is left of 1 is all that a value can be.
+    """
+    learner = learner_of(probes.nothing_to_decide(), discount=1, episode=16, rollouts=240)
+    x = jnp.asarray([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]).T
+    found = np.asarray(dqn.values(learner.target, x).max(0))
+    assert np.ptp(found) < 0.05 and np.abs(found).max() < 0.2
+    problem = probes.lead_time()
+    policy = fitted(problem, discount=1, rollouts=320)
+    assert chain.average(problem, policy)[1] <= 1.01 * optimum.find(problem).value
+
+
 # ---- what is learned from
 
 
@@ -185,7 +199,7 @@ def test_targets_are_double_and_stop_at_termination():
     learner = dqn.Learner(table(0, 0, 2, 1), table(10, 5, 3, 1), None)
     one, x = jnp.ones(2), jnp.zeros((1, 2))
     batch = experience.Transition(x, one, one, x, jnp.asarray([0.9, 0.0]), one)
-    np.testing.assert_allclose(dqn.targets(learner, batch), [1 + 0.9 * 10, 1])
+    np.testing.assert_allclose(dqn.targets(made(**SMALL), learner, batch), [1 + 0.9 * 10, 1])
     assert jax.tree.map(np.shape, dqn.judged(learner)) == ({"weights": (3, 1), "bias": (3,)},)
 
 
@@ -241,12 +255,17 @@ def test_a_grid_that_cannot_cover_demand_is_warned_of():
 
 @pytest.mark.parametrize(
     "field, value",
-    [("choices", 1), ("epsilon", 0), ("temperature", [0.1]), ("discount", 1.0), ("lag", 3), ("tau", 2), ("futures", -1)]
+    [("choices", 1), ("epsilon", 0), ("temperature", [0.1]), ("discount", 1.1), ("lag", 3), ("tau", 2), ("futures", -1)]
     + [("features", ["age"]), ("hidden", 64), ("lanes", 0), ("episode", 0), ("average", 1), ("learning_rate", "fast")],
 )  # fmt: skip
 def test_a_field_that_makes_no_sense_is_named(field, value):
     with pytest.raises(ValueError, match=f"^method.{field} must be "):
         fitted(probes.lead_time(), **{field: value})
+
+
+def test_without_a_discount_the_average_must_be_taken_off():
+    with pytest.raises(ValueError, match="^method.discount must be < 1 without method.average"):
+        fitted(probes.lead_time(), discount=[0.9, 1], average=False)
 
 
 def test_fast_mode_is_small():

@@ -71,6 +71,15 @@ def test_the_end_of_an_episode_is_truncation():
         assert len(error) > 1000 and error.mean() < 0.05
 
 
+def test_average_reward_needs_no_discount():
+    """Reward 1 in every period: no order is better than another, and no value drifts. And the best order is found."""
+    found = member_of(probes.nothing_to_decide(), discount=1, episode=16, rollouts=480, deviation=[1e-3, 1e-3])
+    for value in sac.both(found.learner.targets, found.memory.x.T, found.memory.action):
+        assert np.abs(value)[found.memory.weight > 0].mean() < 0.1  # once the running mean of reward is 0.99
+    problem = probes.lead_time()
+    assert chain.average(problem, fitted(problem, discount=1, rollouts=320))[1] <= 1.01 * optimum.find(problem).value
+
+
 def test_the_noise_of_orders_is_kept_where_it_is_wanted():
     rows = []
     fitted(probes.newsvendor(), log=lambda metrics, step: rows.append(metrics), deviation=[0.2, 0.2], rollouts=480)
@@ -101,7 +110,7 @@ def wider(*networks):
 def test_targets_take_the_lower_value_add_entropy_and_stop_at_termination():
     one, x = jnp.ones(4000), jnp.zeros((1, 4000))
     continues = jnp.where(jnp.arange(4000) < 2000, 0.9, 0.0)
-    found = sac.targets(by_hand(0.1), Transition(x, one, one, x, continues, one), root(0, "draw"))
+    found = sac.targets(made(**SMALL), by_hand(0.1), Transition(x, one, one, x, continues, one), root(0, "draw"))
     entropy = np.log(0.5) + 0.5 * np.log(2 * np.pi * np.e)
     np.testing.assert_allclose(found[:2000].mean(), 1 + 0.9 * (4 + 0.1 * entropy), rtol=2e-3)
     np.testing.assert_array_equal(found[2000:], 1)

@@ -25,6 +25,7 @@ from invbench.learning.experience import Row, Transition
 from invbench.learning.imitation import Lesson
 from invbench.learning.rates import Rate, apart, joined, several
 from invbench.learning.shaping import weight
+from invbench.learning.stored import stored
 from invbench.learning.training import CORE, WORTH, best_of, better, member, member_keys, mesh, planned, run, spread
 from invbench.learning.trajectories import World, beside, futures, on_one_device, worth
 from invbench.problem import Problem
@@ -89,8 +90,8 @@ class Plan:
         rates = {name: several(f"method.{name}", getattr(self, name)) for name in ("learning_rate", "gradient_norm")}
         rates["tau"] = several("method.tau", self.tau, high=1)
         rates["tau"] = tuple(max(tau, FAST_TAU) for tau in rates["tau"]) if self.fast_mode else rates["tau"]
-        rates["discount"] = several("method.discount", self.discount, above=False)
-        require(max(rates["discount"]) < 1, "method.discount", "< 1, or values would drift", self.discount)
+        rates["discount"] = several("method.discount", self.discount, high=1, above=False)
+        require(self.average or max(rates["discount"]) < 1, "method.discount", "< 1 without method.average", self.discount)
         shortest = shortest_lead_time(problem.system)
         lag = shortest if self.lag is None else whole("method.lag", self.lag)
         require(lag <= shortest, "method.lag", f"<= the shortest lead time ({shortest})", lag)
@@ -109,6 +110,16 @@ def pair(field: str, value: Any) -> tuple[float, float]:
     """Two numbers above 0: at first, and at last."""
     require(isinstance(value, list | tuple) and len(value) == 2, field, "two numbers, at first and at last", value)
     return tuple(number(field, one, low=0, above=True) for one in value)
+
+
+def worth_next(plan: Plan, batch: Transition, following: Array) -> Array:
+    """[row] what the values that follow are worth now; without a discount, how they differ from their mean.
+
+    Values of average reward are known but for a constant: taken off, it cannot drift (relative value iteration, Abounadi,
+    Bertsekas and Borkar 2001, "Learning algorithms for Markov decision processes with average cost", section 2.2).
+    """
+    drift = jnp.where(jnp.asarray(plan.discount) < 1, 0.0, experience.mean(following, batch))
+    return batch.continues * (following - drift)
 
 
 def faded(ends: tuple[float, float], left: Array) -> Array:
@@ -165,6 +176,7 @@ class Member(NamedTuple):
 
 def fitted(name: str, problem: Problem, plan: Plan, rules: Rules, keys: Array, log: Callable, lesson: Lesson | None = None):
     """A policy for each key [seed], that of its best member by validation paths. Raises `training.Diverged`."""
+    problem = stored(problem) if plan.fast_mode else problem
     problem = features.remembered(problem, plan.features)
     world, choices, _ = world_of(problem, named(keys[0], "world"), plan)
     plan = replace(plan, choices=choices) if plan.actions == "discrete" else plan

@@ -19,7 +19,7 @@ from invbench.learning import imitation, networks
 from invbench.learning.decisions import likeliest_of_grid, pupil
 from invbench.learning.experience import Transition, mean
 from invbench.learning.imitation import Lesson
-from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
+from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair, worth_next
 from invbench.learning.rates import Rate, several
 from invbench.learning.trajectories import World
 from invbench.problem import Problem
@@ -106,17 +106,17 @@ def order(world: World, action: Array) -> Array:
 
 def improve(plan: DQN, world: World, learner: Learner, batch: Transition, key: Array, left: Array) -> tuple[Learner, dict]:
     """One step down the gradient of a minibatch; the target network follows."""
-    wanted = targets(learner, batch)
+    wanted = targets(plan, learner, batch)
     loss, slope = jax.value_and_grad(loss_of)(learner.online, batch, wanted)
     change, moments = optimiser(plan, left).update(slope, learner.moments)
     online = optax.apply_updates(learner.online, change)
     return Learner(online, followed(learner.target, online, plan.tau), moments), {"loss": loss, "value": mean(wanted, batch)}
 
 
-def targets(learner: Learner, batch: Transition) -> Array:
+def targets(plan: DQN, learner: Learner, batch: Transition) -> Array:
     """[row] what the value of each action should be (van Hasselt et al. 2016, section "Double Q-learning")."""
     chosen = jnp.argmax(values(learner.online, batch.following), axis=0)
-    return batch.reward + batch.continues * of(values(learner.target, batch.following), chosen)
+    return batch.reward + worth_next(plan, batch, of(values(learner.target, batch.following), chosen))
 
 
 def of(table: Array, action: Array) -> Array:

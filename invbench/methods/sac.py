@@ -18,7 +18,7 @@ from invbench.learning.actions import LOG_ROOT
 from invbench.learning.decisions import mean_order, pupil
 from invbench.learning.experience import Transition, mean
 from invbench.learning.imitation import Lesson
-from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair
+from invbench.learning.offpolicy import Plan, Rules, faded, fitted, followed, optimiser, pair, worth_next
 from invbench.learning.trajectories import World
 from invbench.problem import Problem
 from invbench.types import Array, Policy
@@ -104,7 +104,7 @@ def both(critics: tuple, x: Array, action: Array) -> list[Array]:
 def improve(plan: SAC, world: World, learner: Learner, batch: Transition, key: Array, left: Array) -> tuple[Learner, dict]:
     """One step of actor, critics and temperature (algorithm 1 of the source)."""
     now, tool = learner.now, optimiser(plan, left)
-    wanted = targets(learner, batch, named(key, "following"))
+    wanted = targets(plan, learner, batch, named(key, "following"))
     loss, of_critics = jax.value_and_grad(critic_loss)(now.critics, batch, wanted)
     objective = jax.value_and_grad(actor_loss, has_aux=True)
     (_, entropy), of_actor = objective(now.actor, world, now, batch, named(key, "actor"))
@@ -123,11 +123,11 @@ def entropy_of(deviation: Array) -> Array:
     return jnp.log(deviation) + LOG_ROOT + 0.5
 
 
-def targets(learner: Learner, batch: Transition, key: Array) -> Array:
+def targets(plan: SAC, learner: Learner, batch: Transition, key: Array) -> Array:
     """[row] what the value of each order should be (equations 3 and 5, with the lower one of two values)."""
     action, log_probability, _ = drawn(learner.now.actor, batch.following, key)
     following = jnp.minimum(*both(learner.targets, batch.following, action)) - jnp.exp(learner.now.heat) * log_probability
-    return batch.reward + batch.continues * following
+    return batch.reward + worth_next(plan, batch, following)
 
 
 def critic_loss(critics: tuple, batch: Transition, wanted: Array) -> Array:

@@ -18,6 +18,7 @@ from invbench.problem import Problem
 from invbench.progress import say
 from invbench.report import figures
 from invbench.studies import pages, printed
+from invbench.studies.goals import cvar_gain
 from invbench.studies.learned import fitted, name_of
 from invbench.studies.printed import Cell, Printed
 from invbench.tracker import Log, Tracker
@@ -29,6 +30,8 @@ LENGTHS = ("rollouts", "updates")  # the field that says how long a learner is t
 TWO_LEVELS = "95 % interval over training seeds and evaluation paths, two levels"
 EFFECT = f"net benefit of operations less that of the plain learner, same seeds and same paths: {TWO_LEVELS}"
 CHANCE = "that there is no effect, two-sided, corrected for all changes of the learner (Holm)"
+CVAR = "mean of the worst 5 % of paths, less that of the plain learner: 95 % interval, bootstrap over training seeds and paths"
+TAIL, LEAST = 0.05, 500  # of paths; and so many paths without which it is withheld
 CAPTION = "effect on net benefit of operations, money; hollow where it may be chance (p > 0.05)"
 
 
@@ -80,7 +83,7 @@ class Ablation(Printed):
         longer = {length: round(self.longer * getattr(learner, length))}
         changed = {name: given for name, given in self.changes.items() if _has(learner, given)} | {LONGER: longer}
         found = {PLAIN: learner} | {name: replace(learner, **given) for name, given in changed.items()}
-        return found | {name: replace(method, learner=learner) for name, method in self.around.items()}
+        return found | {name: _around(method, learner) for name, method in self.around.items()}
 
     def _outcomes(self, config: dict[str, Any]) -> dict[str, dict[str, Outcome]]:
         """Of every learner and change; of the rule, which needs no seeds, once."""
@@ -111,6 +114,11 @@ class Ablation(Printed):
             effects = [cell for cell in cells if cell.quantity == f"{name}, effect"]
             chance = {cell.instance: cell.ours for cell in cells if cell.quantity == f"{name}, p"}
             yield f"{name}: {CAPTION}", drawn(name, effects, chance)
+
+
+def _around(method: Any, learner: Any) -> Any:
+    """A method around the learner, whatever it calls what is inside."""
+    return replace(method, **{"learner" if hasattr(method, "learner") else "inner": learner})
 
 
 def _has(learner: Any, given: dict[str, Any]) -> bool:
@@ -146,6 +154,8 @@ def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterat
             what, f"{name}, %", mean(effect).scaled(100 / plain.mean()), "effect in per cent of the plain learner's net benefit"
         )
         yield Cell(what, f"{name}, p", None, float(f"{chance:.2g}"), note=CHANCE, row=what)
+        if paths >= LEAST:
+            yield _cell(what, f"{name}, effect on CVaR", cvar_gain(plain, done[what].benefit, TAIL), CVAR)
 
 
 def _cell(row: str, column: str, found: Estimate, note: str) -> Cell:
