@@ -107,6 +107,8 @@ class Tally:
         known = f"; {self.misprints} known misprint{'s' * (self.misprints > 1)}" * (self.misprints > 0)
         wrong = f", where {self.wrong} of ours differ{'s' * (self.wrong == 1)} from the recomputation" * (self.wrong > 0)
         broken = f"; not finite: {self.broken} of ours where nothing is printed" * (self.broken > 0)
+        if self.of + self.misprints == 0:
+            return f"nothing is printed to compare with{broken}"
         return f"{self.agree} of {self.of} agree, largest deviation {where}{known}{wrong}{broken}"
 
 
