@@ -70,10 +70,20 @@ def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int
     """Money, counts and the flows of the first path of a chunk."""
     flows = _flows(problem, policy, paths, first, size, key)
     found = _count(flows, problem.cost, getattr(problem.system, "served", None))
-    return jax.tree.map(np.asarray, (*found, jax.tree.map(lambda leaf: leaf[0], flows)))
+    return (*jax.tree.map(np.asarray, found), jax.tree.map(_first, flows))
+
+
+def _first(leaf: Array | np.ndarray) -> np.ndarray:
+    """[horizon, item] of the first path, from the core that has it: cores need not wait for each other to take it."""
+    shards = getattr(leaf, "addressable_shards", None)
+    if shards is None:
+        return np.asarray(leaf[0])
+    return np.asarray(next(shard.data for shard in shards if not shard.index[0].start))[0]
 
 
 def _flows(problem: Problem, policy: Policy, paths: Paths, first: int, size: int, key: Array | None) -> Flows:
+    if (first, size) == (0, paths.demand.shape[1]):
+        return replay.flows(problem.system, policy, paths, key=key)
     cut = lambda leaf: None if leaf is None else leaf[:, first : first + size]  # noqa: E731
     own = Paths(*(cut(part) for part in paths[:3]), paths.start)
     if policy.per_path:
