@@ -47,7 +47,7 @@ class Report:
 def evaluate(problem: Problem, policy: Policy, paths: Paths, key: Array | None = None) -> Report:
     """Judge a policy on paths. Every period is looked at, in chunks of paths that fit in memory."""
     horizon, n, items = paths.demand.shape
-    size = max(1, CHUNK_VALUES // (horizon * items))
+    size = _together(paths)
     parts = [_chunk(problem, policy, paths, first, min(size, n - first), key) for first in range(0, n, size)]
     *sums, story = zip(*parts, strict=True)
     money, counts = (jax.tree.map(lambda *leaves: np.concatenate(leaves), *part) for part in sums)
@@ -60,10 +60,15 @@ def evaluate(problem: Problem, policy: Policy, paths: Paths, key: Array | None =
 
 def decision(problem: Problem, policy: Policy, paths: Paths, key: Array | None = None) -> float:
     """Seconds for one decision where everything is compiled: of a path, item and period of what `evaluate` looks at together."""
-    size = max(1, CHUNK_VALUES // (paths.demand.shape[0] * paths.demand.shape[2]))
     started = time.perf_counter()
-    flows = jax.block_until_ready(_flows(problem, policy, paths, 0, min(size, paths.demand.shape[1]), key))
+    flows = jax.block_until_ready(_flows(problem, policy, paths, 0, _together(paths), key))
     return (time.perf_counter() - started) / flows.demand.size
+
+
+def _together(paths: Paths) -> int:
+    """How many paths are looked at together, at most all of them."""
+    horizon, n, items = paths.demand.shape
+    return min(n, max(1, CHUNK_VALUES // (horizon * items)))
 
 
 def _chunk(problem: Problem, policy: Policy, paths: Paths, first: int, size: int, key: Array | None) -> Any:

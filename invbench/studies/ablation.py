@@ -11,6 +11,7 @@ import numpy as np
 
 from invbench import jobs, run
 from invbench.checks import require, whole
+from invbench.evaluation.risk import FEWEST_PATHS
 from invbench.evaluation.statistics import Estimate, holm, mean, p_value
 from invbench.keys import root
 from invbench.learning import baseline
@@ -31,7 +32,7 @@ TWO_LEVELS = "95 % interval over training seeds and evaluation paths, two levels
 EFFECT = f"net benefit of operations less that of the plain learner, same seeds and same paths: {TWO_LEVELS}"
 CHANCE = "that there is no effect, two-sided, corrected for all changes of the learner (Holm)"
 CVAR = "mean of the worst 5 % of paths, less that of the plain learner: 95 % interval, bootstrap over training seeds and paths"
-TAIL, LEAST = 0.05, 500  # of paths; and so many paths without which it is withheld
+TAIL = 0.05  # of paths: those that CVaR looks at
 CAPTION = "effect on net benefit of operations, money; hollow where it may be chance (p > 0.05)"
 
 
@@ -154,7 +155,7 @@ def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterat
             what, f"{name}, %", mean(effect).scaled(100 / plain.mean()), "effect in per cent of the plain learner's net benefit"
         )
         yield Cell(what, f"{name}, p", None, float(f"{chance:.2g}"), note=CHANCE, row=what)
-        if paths >= LEAST:
+        if paths >= FEWEST_PATHS:
             yield _cell(what, f"{name}, effect on CVaR", cvar_gain(plain, done[what].benefit, TAIL), CVAR)
 
 
