@@ -16,12 +16,14 @@ from invbench.exact import chain, optimum
 from invbench.keys import root
 from invbench.learning import classifier, rollouts, training
 from invbench.learning.classifier import Menu
+from invbench.learning.imitation import Lesson
 from invbench.learning.rollouts import Effort
+from invbench.learning.shaping import Potential
 from invbench.methods import deep_controlled_learning as learning
 from invbench.methods.deep_controlled_learning import DeepControlledLearning
 from invbench.methods.optimal import Optimal
 from invbench.problem import Problem
-from invbench.scenarios import poisson, uniform_discrete
+from invbench.scenarios import poisson, profile, uniform_discrete
 from invbench.studies.demoor2022 import PRINTED
 from invbench.studies.dual_sourcing_learned import DualSourcingLearned
 from invbench.studies.gijsbrechts2022_dual_sourcing import GijsbrechtsDualSourcing
@@ -36,6 +38,7 @@ SMALL = dict(
     batch=128, learning_rate=3e-3, held_out=0.1, fast_mode=False,
 )  # fmt: skip
 LOOKS = ("on_hand", "pipeline")
+COSTS = ("price", "purchase", "holding", "shortage", "fixed_order", "salvage")
 VISITS = Effort(orders=11, paths=1, periods=1, warm_up=30, explore=0.0, restart=0.0, discount=1.0)
 
 
@@ -123,9 +126,14 @@ def test_of_equal_orders_the_smallest_is_taken():
 # ---- labels
 
 
+def labelled(problem, policy, states, effort, looks=LOOKS, **changes):
+    world = rollouts.world_of(problem, menu(11), jnp.ones(1))._replace(**changes)
+    return rollouts.labels(problem, world, policy, looks, states, effort, jax.random.key(0))
+
+
 def test_labels_are_the_optimal_orders_of_the_states_that_are_often_visited():
     effort = replace(VISITS, paths=512, periods=20)
-    found = rollouts.labels(tiny(), best().policy, menu(11), LOOKS, jnp.ones(1), 512, effort, jax.random.key(0))
+    found = labelled(tiny(), best().policy, 512, effort)
     stock, label = found.x[0], found.regret.argmin(0)
     often = [units for units in np.unique(stock) if (stock == units).mean() > 0.05]
     optimal = {units: int(best().policy.params["orders"][int(units), 0]) for units in often}
@@ -134,7 +142,7 @@ def test_labels_are_the_optimal_orders_of_the_states_that_are_often_visited():
 
 
 def test_states_come_as_often_as_the_policy_visits_them():
-    found = rollouts.labels(tiny(2), best(2).policy, menu(11), LOOKS, jnp.ones(1), 4096, VISITS, jax.random.key(0))
+    found = labelled(tiny(2), best(2).policy, 4096, VISITS)
     rows = found.x.T
     walk = chain.follow(tiny(2), best(2).policy)
     share = np.full(len(walk.cost), 1 / len(walk.cost))
@@ -158,6 +166,28 @@ def test_pairs_of_orders_are_numbered():
     pairs = Menu(jnp.array([[1.0], [2.0]]), jnp.array([[3], [2]]))
     found = pairs.order(jnp.arange(6)[:, None])[..., 0].T
     assert found.tolist() == [[0, 0], [0, 2], [1, 0], [1, 2], [2, 0], [2, 2]]
+
+
+def test_restarts_lose_the_stock_and_keep_the_past():
+    """A rule that orders nothing in fresh states with 5 on hand: what is seen in the last period is a sale all the same."""
+    made = replace(tiny(), scenario=uniform_discrete.create(low=1, high=1, items=1), window=3)
+    made = replace(made, system=replace(made.system, initial_stock=5.0))
+    nothing = Policy({"level": jnp.zeros(1), "cap": jnp.full(1, 9.0)}, learning.capped_order)
+    effort = replace(VISITS, restart=1.0, window=3)
+    x = labelled(made, nothing, 64, effort, ("on_hand", "history")).x
+    np.testing.assert_array_equal(x, np.repeat([5.0, 1.0, 1.0, 1.0], 64).reshape(4, 64)[:, : x.shape[1]])
+
+
+def test_a_potential_adds_its_value_at_the_end_and_nothing_else():
+    """Demand 1, one period, lead time 0, nothing on hand: of 0 … 10 units ordered, what is left but the one that is sold."""
+    made = replace(tiny(0), scenario=uniform_discrete.create(low=1, high=1, items=1), cost=CostModel(**dict.fromkeys(COSTS, 0.0)))
+    nothing = Policy({"level": jnp.zeros(1), "cap": jnp.full(1, 9.0)}, learning.capped_order)
+    effort = replace(VISITS, paths=16, discount=0.5)
+    plain = labelled(made, nothing, 8, effort)
+    told = labelled(made, nothing, 8, effort, potential=Potential(jnp.full(1, 3.0), jnp.full(1, 2.0), jnp.full(1, 5.0)))
+    np.testing.assert_array_equal(plain.regret, 0)
+    left = np.maximum(np.arange(11) - 1, 0)
+    np.testing.assert_allclose(told.regret, (0.5 * np.where(left > 3, 2 * (left - 3), 5 * (3 - left)))[:, None] + 0 * told.regret)
 
 
 # ---- tables
@@ -302,6 +332,52 @@ def test_an_earlier_generation_is_kept_only_where_it_surely_earns_more():
     assert learning.last_unless_worse(np.stack([noise + 0.4, np.zeros(100)])) == 0
 
 
+PAST = ["on_hand", "pipeline", "history", "averages", "momentum", "days_of_supply", "stockouts", {"holidays": [3]}]
+
+
+def test_it_looks_at_the_past_and_is_saved_with_it():
+    made = replace(tiny(2), window=4)
+    policy, _ = fitted(problem=made, features=PAST, states=128, updates=40, paths=8)
+    assert (policy.window, policy.misses) == (4, True)
+    assert policy.params.layers[0]["weights"].shape[1] == 1 + 1 + 4 + 2 + 1 + 2 + 2 + 8
+    orders = made.simulate(policy, made.validation_paths(16)).ordered
+    assert np.isfinite(orders).all() and len(np.unique(orders)) > 1
+
+
+@pytest.mark.parametrize("features, low, high", [(["on_hand"], 0.5, 2), (["on_hand", "history"], 0, 0.1)])
+def test_the_season_is_learned_from_the_past_alone(features, low, high):
+    """A week's wave of 2 to 18 units without noise, lead time 0: who has seen the last week knows this day's demand."""
+    wave = profile.create(mean=10, cv=0, annual=0, weekly=0.8, trend=0, distribution="normal", noise="constant", items=1)
+    made = replace(tiny(0), scenario=wave, window=7)
+    policy, _ = fitted(problem=made, features=features, states=2048, paths=4)
+    cost = -np.asarray(made.benefit(policy, made.validation_paths(2))).mean() / made.horizon
+    days = 10 * (1 + 0.8 * np.sin(2 * np.pi * np.arange(7) / 7))
+    level = np.linspace(2, 18, 161)[:, None]  # the best of these costs 7.4 a period
+    constant = (np.maximum(level - days, 0) + 4 * np.maximum(days - level, 0)).mean(1).min()
+    assert low * constant <= cost <= high * constant
+
+
+def test_a_teacher_is_not_taken_for_a_table_as_it_may_know_the_season(monkeypatch):
+    tabled, whole = [], classifier.tabulated
+    monkeypatch.setattr(classifier, "tabulated", lambda policy, *rest: tabled.append(policy) or whole(policy, *rest))
+    given = dict(generations=2, states=64, updates=40, paths=8)
+    teacher, _, _ = rule(tiny())
+    method = DeepControlledLearning(**SMALL | given)
+    method.fit(tiny(), root(0, "dcl"), lambda *_: None, Lesson(teacher, None, None))
+    assert tabled and all(policy is not teacher for policy in tabled)
+    tabled.clear()
+    fitted(**given)
+    assert any(policy.apply is learning.capped_order for policy in tabled)  # its own rule is one of stock alone
+
+
+@pytest.mark.parametrize("changes", [{"curriculum": [{"share": 0.5, "wave": 0, "noise": 0.2}]}, {"shaping": 0.5}])
+def test_switches_change_what_is_learned_and_the_optimum_is_still_found(changes):
+    policy, _ = fitted(problem=lead_time(), **changes)
+    plain, _ = fitted(problem=lead_time())
+    assert not np.array_equal(plain.params.layers[0]["weights"], policy.params.layers[0]["weights"])
+    assert -1e-6 <= gap(lead_time(), policy) <= 0.01
+
+
 def test_fast_mode_shrinks_every_budget():
     usual, fast = (DeepControlledLearning(**SMALL | {"fast_mode": fast, "generations": 5}).checked() for fast in (False, True))
     assert (fast.states, fast.updates, fast.generations) == (128, 128, 2)  # 1024 / 8; 1000 / 8 = 125, in fours
@@ -317,7 +393,7 @@ def test_training_that_diverges_is_named():
     "field, value",
     [
         ("start", "s_S"), ("generations", 0), ("orders", 1), ("explore", 1.5), ("hidden", []), ("held_out", 0), ("restart", -1),
-        ("softness", 0), ("discount", 1.1), ("features", ["history"]), ("fast_mode", 1),
+        ("softness", 0), ("discount", 1.1), ("features", ["history"]), ("shaping", 0), ("curriculum", []), ("fast_mode", 1),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_named_at_the_door(field, value):

@@ -16,6 +16,7 @@ from invbench.types import Array, Observation
 PLAIN = ("on_hand", "position", "pipeline", "history", "calendar")
 OF_THE_PAST = ("averages", "momentum", "days_of_supply", "stockouts")  # made of what was seen
 NAMES = (*PLAIN, *OF_THE_PAST)
+OF_STOCK = ("on_hand", "ages", "position", "pipeline")  # alike at any time
 CYCLES = (7.0, 365.25)  # periods of the calendar, where a period is a day: a week, a year
 HOLIDAYS = "holidays"  # in full with its days, as holidays:0,358
 AHEAD = 8  # periods that it looks ahead, this one among them: the calendar is known

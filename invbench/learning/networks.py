@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from invbench.checks import require
 from invbench.learning import features
 from invbench.types import Array, Observation
 
@@ -18,8 +19,10 @@ Layers = tuple[dict[str, Array], ...]  # of each layer: weights [out, in], bias 
 def initial(key: Array, sizes: Sequence[int], scale_last: float = 1.0) -> Layers:
     """Random layers of widths sizes = (in, hidden, …, out); `scale_last` shrinks the weights of the last one.
 
-    Normal with variance 2 / in and bias 0 (He et al. 2015, "Delving deep into rectifiers", equation 10).
+    Normal with variance 2 / in and bias 0 (He et al. 2015, "Delving deep into rectifiers", equation 10). Raises ValueError
+    where there is nothing to look at.
     """
+    require(sizes[0] > 0, "method.features", "at least one feature that this problem has (history: problem.window >= 1)", "none")
     keys, last = jax.random.split(key, len(sizes) - 1), len(sizes) - 2
     return tuple(
         _layer(keys[i], sizes[i], sizes[i + 1], (2.0 / sizes[i]) ** 0.5 * (scale_last if i == last else 1.0))

@@ -20,10 +20,13 @@ from invbench.keys import named
 from invbench.learning import features
 from invbench.learning.classifier import Menu, tabled_money, tabled_order
 from invbench.learning.expected import Support, mean_of, support_of
+from invbench.learning.shaping import Potential
 from invbench.problem import Problem
 from invbench.replay import AXIS, mesh
 from invbench.types import Array, Policy
 
+RINGS = "history", "misses"  # what a state keeps of the past
+SEASONS = 128  # times at which states are labelled where features tell them apart
 LANES = 4096  # orders x paths x states x items that move together: their state stays in the cache
 
 
@@ -36,6 +39,7 @@ class World(NamedTuple):
     menu: Menu
     scale: Array  # [item] units, of features
     support: Support | None  # of demand, see `expected.support_of`
+    potential: Potential | None = None  # of what a rollout leaves, money, where reward is shaped
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Effort:
     explore: float  # share of random orders on the way there
     restart: float  # share of paths that begin anew in a period on the way there, so that the start is seen, too
     discount: float  # of money, per period
+    window: int = 0  # past periods that states keep
 
 
 class Labelled(NamedTuple):
@@ -93,21 +98,28 @@ def halve(benefit: Callable[[Array, int, Array], Array], orders: int, paths: int
 # ---- labels
 
 
+def world_of(problem: Problem, menu: Menu, scale: Array) -> World:
+    """What happens in a problem, with these orders to choose from."""
+    return World(problem.system, problem.cost, problem.scenario, menu, scale, support_of(problem))
+
+
 def labels(
-    problem: Problem, policy: Policy, menu: Menu, looks: tuple[str, ...], scale: Array, states: int, effort: Effort, key: Array
+    problem: Problem, world: World, policy: Policy, looks: tuple[str, ...], states: int, effort: Effort, key: Array
 ) -> Labelled:
     """What each first order loses in `states` states (or a few more) that the policy visits, if it is followed afterwards.
 
-    looks, scale: see `features.stacked`. The policy must be elementwise and look at no history. Demand that is drawn does not
-    depend on what was seen of it before.
+    looks: see `features.stacked`. The policy must be elementwise. Demand that is drawn does not depend on what was seen of it
+    before: what a state remembers says where in a season it is, and which stock is short, not what comes next.
     """
-    world = World(problem.system, problem.cost, problem.scenario, menu, scale, support_of(problem))
     lanes = max(count * width for count, width in rounds(effort.orders, effort.paths)) * problem.items
     cores = len(jax.devices())
-    groups = 2 * cores if states >= 512 * cores else cores
+    timeless = set(looks) <= set(features.OF_STOCK)
+    groups = (2 if states >= 512 * cores else 1) if timeless else max(1, min(SEASONS, states) // cores)
+    groups *= cores
     size = min(max(1, LANES // lanes), -(-states // groups))
     blocks = -(-states // (groups * size))
-    begins = problem.start + np.arange(groups) * problem.horizon // groups  # so that every season is seen
+    offset = 0.0 if timeless else float(jax.random.uniform(named(key, "begin")))
+    begins = problem.start + ((np.arange(groups) + offset) * problem.horizon / groups).astype(int)  # so that every season is seen
     found = _labels(
         world, policy.params, jnp.asarray(begins, jnp.int32), jax.random.split(key, groups),
         apply=policy.apply, looks=looks, effort=effort, blocks=blocks, size=size,
@@ -144,20 +156,22 @@ def _labels(world, params, begins, keys, *, apply, looks, effort, blocks, size):
 def _visited(world: World, params, begin, key, apply, effort, count):
     """The state [..., count, item] after `warm_up` periods of the policy, with some random orders and some new beginnings."""
     system = world.system
-    demand = world.scenario.draw(named(key, "demand"), count, effort.warm_up, begin)
+    drawn = world.scenario.draw(named(key, "demand"), count, effort.window + effort.warm_up, begin - effort.window)
+    demand = drawn[effort.window :]
     delay = system.draw_delays(named(key, "delay"), effort.warm_up, count)
-    fresh = system.initial(jnp.zeros((0, *demand.shape[1:])), begin, 0)  # nothing on the way: so at any time
+    fresh = system.initial(drawn[: effort.window], begin, effort.window)  # nothing on the way: so at any time
 
     def period(state, today):
         demand, delay, key = today
-        tossed, drawn, restarted = jax.random.split(key, 3)
+        tossed, picked, restarted = jax.random.split(key, 3)
         shape = demand.shape
-        other = world.menu.order(jax.random.randint(drawn, shape, 0, effort.orders))
+        other = world.menu.order(jax.random.randint(picked, shape, 0, effort.orders))
         order = apply(params, system.observe(state, delay), None)
         order = jnp.where(jax.random.uniform(tossed, shape) < effort.explore, other, order)
         state, _ = system.transition(state, order, demand, delay)
         anew = jax.random.uniform(restarted, shape) < effort.restart
-        return jax.tree.map(lambda old, new: jnp.where(anew, new, old) if old.ndim > 1 else old, state, fresh), None
+        begun = jax.tree.map(lambda old, new: jnp.where(anew, new, old) if old.ndim > 1 else old, state, fresh)
+        return begun._replace(**{name: getattr(state, name) for name in RINGS if hasattr(state, name)}), None  # the past stays
 
     return lax.scan(period, fresh, (demand, delay, jax.random.split(named(key, "explore"), effort.warm_up)))[0]
 
@@ -174,8 +188,10 @@ def _label(world: World, params, state, key, apply, looks, effort):
 def _benefit(world: World, params, state, today, orders, paths, key, apply, effort):
     """[order, state, item] net benefit of `periods` periods that begin with these orders, summed over paths.
 
-    What is left at the end, on hand or on the way, is worth what it cost: it will save as much. Where a table is followed, a
-    period earns the mean over its demand: the difference of two orders has half the variance where shortages are rare and dear.
+    What is left at the end, on hand or on the way, is worth what it cost: it will save as much. A potential telescopes: but for
+    what all orders have in common, its value at the end is what it adds (Ng et al. 1999, see `shaping`). Where a table is
+    followed, a period earns the mean over its demand: the difference of two orders has half the variance where shortages are
+    rare and dear.
     """
     system, cost = world.system, world.cost
     count, states, items = orders.shape
@@ -197,7 +213,8 @@ def _benefit(world: World, params, state, today, orders, paths, key, apply, effo
 
     days = (jnp.arange(effort.periods), demand, delay)
     (last, total), _ = lax.scan(period, (begin, jnp.zeros(first.shape[-2:])), days)
-    total = (total + effort.discount**effort.periods * cost.purchase * last.position).reshape(shape).sum(1)
+    left = cost.purchase * last.position + (0 if world.potential is None else world.potential.of(last))
+    total = (total + effort.discount**effort.periods * left).reshape(shape).sum(1)
     return total + paths * _at_once(world, state, orders) if tabled else total
 
 

@@ -4,7 +4,7 @@ Source: Ng, Harada and Russell 1999, "Policy invariance under reward transformat
 (ICML, theorem 1): F = discount x potential(next state) - potential(state) changes no order of policies.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ from invbench.checks import number
 from invbench.keys import named
 from invbench.problem import Problem
 from invbench.tuning import levels
-from invbench.types import Array, Observation, Policy
+from invbench.types import Array, Policy
 
 
 class Potential(NamedTuple):
@@ -23,8 +23,8 @@ class Potential(NamedTuple):
     above: Array  # [item] reward lost for each unit more
     below: Array  # [item] reward lost for each unit less
 
-    def of(self, observation: Observation) -> Array:
-        """[..., item] <= 0."""
+    def of(self, observation: Any) -> Array:
+        """[..., item] <= 0, of an observation or a state."""
         over = observation.position - self.target
         return -jnp.where(over > 0, self.above * over, -self.below * over)
 

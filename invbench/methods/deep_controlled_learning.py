@@ -17,10 +17,12 @@ import numpy as np
 from invbench.checks import choice, number, require, whole
 from invbench.dynamics.dual_source import DualSource, expedited_position
 from invbench.keys import named
-from invbench.learning import classifier, features, networks, rollouts, training
+from invbench.learning import classifier, curriculum, features, networks, rollouts, shaping, training
 from invbench.learning.classifier import Classifier, Menu, Training, best_order
+from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Lesson
-from invbench.learning.rollouts import Effort
+from invbench.learning.rollouts import Effort, World
+from invbench.learning.trajectories import myopic
 from invbench.problem import Problem
 from invbench.tuning import Budget, highest_level, integers, is_whole, levels, search
 from invbench.types import Array, Flows, Observation, Policy
@@ -56,6 +58,8 @@ class DeepControlledLearning:
     learning_rate: float
     held_out: float
     fast_mode: bool
+    curriculum: list[dict[str, float]] | tuple[Stage, ...] | None = None  # see `learning.curriculum`
+    shaping: float | None = None
     family: ClassVar[str] = "rl"
     tuned: ClassVar[bool] = True
 
@@ -72,6 +76,7 @@ class DeepControlledLearning:
         """Raises ValueError where a field makes no sense, and `training.Diverged`. Of a lesson it starts from the teacher."""
         known = problem.system.order_shape(1) in ((1,), (2, 1))
         require(known, "system", "a single stocking point for deep_controlled_learning", type(problem.system).__name__)
+        problem = features.remembered(problem, features.checked("method.features", self.features))
         blind = not (lesson and lesson.teacher.window)
         require(blind, "method.teacher", "a rule of what is observed today, as rollouts carry no history", "one that looks back")
         course = _Course.of(self.checked(), problem, key, log, lesson.teacher if lesson else None)
@@ -93,7 +98,6 @@ class DeepControlledLearning:
             name: number(f"method.{name}", getattr(self, name), low=0, above=True) for name in ("learning_rate", "softness")
         }
         names = features.checked("method.features", self.features)
-        require("history" not in names, "method.features", "without history, which rollouts do not carry", names)
         require(isinstance(self.hidden, list | tuple) and len(self.hidden) > 0, "method.hidden", "a list of widths", self.hidden)
         require(isinstance(self.fast_mode, bool), "method.fast_mode", "true or false", self.fast_mode)
         for name in ("states", "updates") if self.fast_mode else ():
@@ -105,6 +109,8 @@ class DeepControlledLearning:
             hidden=tuple(whole(f"method.hidden[{i}]", width, low=1) for i, width in enumerate(self.hidden)),
             discount=number("method.discount", self.discount, low=0, high=1, above=True),
             held_out=number("method.held_out", self.held_out, low=0.01, high=0.9),
+            curriculum=curriculum.checked("method.curriculum", self.curriculum),
+            shaping=shaping.weight("method.shaping", self.shaping),
         )  # fmt: skip
 
 
@@ -118,24 +124,32 @@ class _Course(NamedTuple):
     problem: Problem
     key: Array
     start: Policy  # the rule that the first generation follows
+    own_start: bool  # whether that is a rule of stock alone, as the method's own ones are
+    world: World  # that rollouts are in
     menu: Menu
     choices: int
     highest: int  # units of stock that are hardly ever exceeded
     scale: Array  # [item] units
     looks: tuple[str, ...]  # features
+    window: int  # past periods that they are made of
     quick: bool  # whether a table can stand for the network
 
     @classmethod
     def of(cls, method: DeepControlledLearning, problem: Problem, key: Array, log: Callable, start: Policy | None) -> "_Course":
         mean, spread = levels(problem, named(key, "levels"))
+        own_start, window = start is None, features.window(method.features, problem.window)
         start = start or start_policy(problem, method.start, method.tuning, named(key, "start"), mean, spread, log)
         made = problem.simulate(start, problem.training_paths(named(key, "menu"), 64))
         menu, in_units = menu_of(problem, made, named(key, "menu"), method.orders, mean, spread)
-        seen = problem.system.observe(problem.system.initial(jnp.zeros((0, 1, problem.items)), 0, 0))
+        seen = _observed(problem, 0)
         looks = tuple("ages" if name == "on_hand" and seen.ages is not None else name for name in method.features)
+        scale, quick = (
+            jnp.asarray(np.maximum(mean, 1e-6), jnp.float32),
+            in_units and problem.items == 1 and set(looks) <= set(features.OF_STOCK),
+        )
         return cls(
-            method, problem, key, start, menu, int(np.prod(menu.count)), highest_of(problem, made, mean, spread),
-            jnp.asarray(np.maximum(mean, 1e-6), jnp.float32), looks, in_units and problem.items == 1 and "calendar" not in looks,
+            method, problem, key, start, own_start, _world(problem, menu, scale, method, key), menu, int(np.prod(menu.count)),
+            highest_of(problem, made, mean, spread), scale, looks, window, quick,
         )  # fmt: skip
 
     def begin(self) -> dict[str, Any]:
@@ -163,7 +177,8 @@ class _Course(NamedTuple):
 
     def policy(self, layers: networks.Layers) -> Policy:
         """The policy of a network."""
-        return Policy(Classifier(layers, self.scale, self.menu, self.looks), best_order)
+        params = Classifier(layers, self.scale, self.menu, self.looks)
+        return Policy(params, best_order, window=self.window, misses=features.misses(self.looks))
 
     def labelled(self, generation: int) -> int:
         """Examples of a generation: twice as many as of the one before, as the last labels matter most."""
@@ -172,13 +187,16 @@ class _Course(NamedTuple):
     def _labelled(self, state: dict[str, Any], generation: int, key: Array) -> dict[str, Any]:
         """With the examples of this generation and a new student. In parts, which compile once."""
         method = self.method
-        policy = self.quickly(self.start if generation == 0 else self.policy(training.member(state["kept"], generation - 1)))
+        policy = self.start if generation == 0 else self.policy(training.member(state["kept"], generation - 1))
+        tabled = not method.curriculum and (generation > 0 or self.own_start)  # a table knows neither eased demand nor the time
         effort = Effort(
             self.choices, method.paths, self.problem.system.lead_time + method.periods, method.warm_up,
-            method.explore, method.restart, method.discount,
+            method.explore, method.restart, method.discount, self.window,
         )  # fmt: skip
+        world = curriculum.staged(self.world, method.curriculum, generation / method.generations)
         part, keys = self.labelled(0), jax.random.split(named(key, "label"), 2**generation)
-        given = (self.problem, policy, self.menu, self.looks, self.scale, part // self.problem.items, effort)
+        policy = self.quickly(policy) if tabled else policy
+        given = (self.problem, world, policy, self.looks, part // self.problem.items, effort)
         found = [jax.tree.map(lambda leaf: leaf[:, :part], rollouts.labels(*given, one)) for one in keys]
         x, regret = (np.concatenate(leaves, -1) for leaves in zip(*found))
         order = np.asarray(jax.random.permutation(named(key, "held out"), x.shape[-1]))
@@ -204,15 +222,27 @@ class _Course(NamedTuple):
         return networks.initial(named(self.key, f"generation {generation}", "initial"), sizes)
 
     def _inputs(self) -> int:
-        system, items = self.problem.system, self.problem.items
-        observation = system.observe(system.initial(jnp.zeros((0, 1, items)), 0, 0))
-        return features.stacked(observation, self.looks, self.scale).shape[0]
+        return features.stacked(_observed(self.problem, self.window), self.looks, self.scale).shape[0]
 
     def _held_out(self, generation: int) -> int:
         return max(1, int(self.method.held_out * self.labelled(generation)))
 
     def _training(self) -> Training:
         return Training(self.method.updates, self.method.batch, self.method.learning_rate)
+
+
+def _world(problem: Problem, menu: Menu, scale: Array, method: DeepControlledLearning, key: Array) -> World:
+    """Where rollouts are, with demand that can be eased and a potential, where the method has them."""
+    world = rollouts.world_of(problem, menu, scale)
+    if method.shaping is not None:
+        potential = shaping.potential_of(problem, myopic(problem, named(key, "target")), method.shaping, 1, named(key, "mean"))
+        world = world._replace(potential=potential)
+    return curriculum.begun(world, problem, method.curriculum, named(key, "curriculum"))
+
+
+def _observed(problem: Problem, window: int) -> Observation:
+    """What is seen of one path at first."""
+    return problem.system.observe(problem.system.initial(jnp.zeros((window, 1, problem.items)), 0, window))
 
 
 def _validation_paths(problem: Problem) -> int:
