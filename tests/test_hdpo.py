@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from invbench.costs import CostModel
 from invbench.dynamics import perishable, single
@@ -15,11 +16,12 @@ from invbench.formulas import Stationary
 from invbench.keys import root
 from invbench.learning import pathwise, unrolls
 from invbench.learning.rates import apart
+from invbench.learning.shaping import Potential
 from invbench.learning.training import Diverged
 from invbench.methods import constant_order
 from invbench.methods.hdpo import HDPO
 from invbench.problem import Problem
-from invbench.scenarios import normal, poisson
+from invbench.scenarios import normal, poisson, uniform_discrete
 from invbench.tuning import Budget
 from invbench.types import Observation
 
@@ -61,6 +63,41 @@ def test_the_newsvendors_level_is_learned():
     # Poisson(5): P(D <= 7) = 0.867 < 9 / (9 + 1) <= P(D <= 8) = 0.932
     assert Stationary(problem.scenario.pmf(), 0, 1.0, 9.0, 0.0).base_stock() == 8
     np.testing.assert_array_equal(orders[:, 0], [8, 7, 6, 5])
+
+
+@pytest.mark.parametrize("discount, level", [(1.0, 8), (0.5, 6)])
+def test_a_discount_makes_stock_dear(discount, level):
+    """A unit bought for 4 that waits a period is worth 4 x discount then: F(S) >= (9 - 4) / (9 + 0.5 - 4 x discount)."""
+    assert stats.poisson(5).ppf((9 - 4) / (9 + 0.5 - 4 * discount)) == level
+    made = posed(9.0, 0)
+    made = replace(made, cost=replace(made.cost, purchase=4.0, holding=0.5, salvage=4.0))
+    policy = fitted(made, replace(SMALL, discount=discount))
+    stock = jnp.arange(4.0)[:, None]
+    seen = Observation(stock, stock, jnp.zeros((0, 4, 1)), jnp.zeros((0, 4, 1)), 0)
+    np.testing.assert_allclose(policy.apply(policy.params, seen, None)[:, 0], level - np.arange(4.0))
+
+
+def test_a_potential_changes_training_and_not_what_is_best():
+    made = posed(4.0, 2)
+    plain, told = fitted(made), fitted(made, replace(SMALL, shaping=0.5))
+    assert not np.array_equal(plain.params.layers[0]["weights"], told.params.layers[0]["weights"])
+    assert gap(made, told) < 0.01
+
+
+def test_what_an_update_ends_with_is_worth_its_potential():
+    """The loss by hand, of a stock that nothing is ordered for: nothing costs, so that the potential is all."""
+    made = posed(4.0, 0, scenario=uniform_discrete.create(low=1, high=1, items=1))
+    made = replace(made, cost=replace(made.cost, shortage=0.0, holding=0.0))
+    training = replace(TINY.checked(made), curriculum=None)
+    world = unrolls.world(made, training)._replace(potential=Potential(jnp.full(1, 3.0), jnp.full(1, 2.0), jnp.full(1, 5.0)))
+    blank = pathwise._blank(made, training, 0)
+    none = replace(blank, layers=(*blank.layers[:-1], blank.layers[-1] | {"bias": jnp.full(1, -99.0)}))
+    state = world.system.initial(jnp.zeros((0, 4, 1)), 0, 0)
+    state = state._replace(on_hand=jnp.full((4, 1), 40.0), position=jnp.full((4, 1), 40.0))
+    state, drawn = unrolls.moved_on(world, root(0, "x"), replace(training, restart=0.0), 0, made.horizon, state)
+    for discount in (1.0, 0.5):
+        lost, _ = unrolls.loss(world, made.cost, replace(training, discount=discount), none, state, drawn)
+        np.testing.assert_allclose(lost, discount**16 * 2 * (40 - 16 - 3) / 16, rtol=1e-5)  # 12 periods and 4 more
 
 
 def test_lost_sales_come_within_a_percent_of_the_optimum():

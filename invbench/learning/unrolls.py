@@ -4,7 +4,7 @@ Source: Alvo, Russo, Kanoria and Jin 2023, "Neural inventory control in networks
 optimization" (arXiv 2306.11246). Pure functions, compiled by what calls them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,10 +14,12 @@ import numpy as np
 from jax import lax
 
 from invbench.costs import CostModel
-from invbench.keys import named
+from invbench.keys import named, root
 from invbench.learning.expected import Support, mean_of, support_of
 from invbench.learning.networks import Network, amount, order
 from invbench.learning.rates import Rate
+from invbench.learning.shaping import Potential, potential_of
+from invbench.learning.trajectories import myopic
 from invbench.problem import Problem
 from invbench.types import Array, Flows
 
@@ -46,6 +48,8 @@ class Training:
     threshold: float  # part of a unit from which on a whole one is ordered, where demand is whole
     checkpoints: int  # the last ones, of which the best on validation paths is kept
     validation_paths: int
+    discount: float = field(default=1.0, kw_only=True)  # of money, per period from the first one that is learned from
+    shaping: float | None = field(default=None, kw_only=True)  # weight of a potential, see `learning.shaping`
     rates: ClassVar[tuple[str, ...]] = ("restart", "learning_rate", "clip")  # each may differ between members
 
     @property
@@ -68,6 +72,7 @@ class World(NamedTuple):
     start: Array  # absolute period that judging begins with
     support: Support | None  # of demand, see `expected.support_of`
     validation: tuple  # demand, before, delay; see Paths
+    potential: Potential | None = None  # of the stock that an update ends with, money, where reward is shaped
 
 
 def world(problem: Problem, training: Training) -> World:
@@ -75,8 +80,9 @@ def world(problem: Problem, training: Training) -> World:
     paths = problem.validation_paths(training.validation_paths)
     validation = jax.tree.map(np.asarray, tuple(paths[:3]))  # as they are on the host: not spread over the devices
     system = _smooth(problem.system)
-    start = jnp.int32(problem.start)
-    return World(problem.scenario, system, problem.system, start, support_of(problem), validation)
+    start, own = jnp.int32(problem.start), root(problem.seed, "potential")
+    potential = None if training.shaping is None else potential_of(problem, myopic(problem, own), training.shaping, 1, own)
+    return World(problem.scenario, system, problem.system, start, support_of(problem), validation, potential)
 
 
 def _smooth(system: Any) -> Any:
@@ -108,7 +114,8 @@ def moved_on(world: World, key: Array, training: Training, window: int, horizon:
 def loss(world, cost, training, params, state, drawn) -> tuple[Array, tuple[Any, Array]]:
     """What gradient descent lowers: cost less revenue a period; also the state after, and the benefit a period in money.
 
-    What is left at the end is worth what it cost, so that the end of an unroll teaches nobody to run stock down.
+    What is left at the end is worth what it cost, so that the end of an unroll teaches nobody to run stock down. A potential
+    telescopes: its value at the end is what of it has a slope (Ng et al. 1999, see `shaping`).
     """
     cut = np.cumsum([training.warm_up, training.unroll])
     parts = [jax.tree.map(lambda leaf: leaf[low:high], drawn) for low, high in zip((0, *cut), (*cut, None))]
@@ -117,19 +124,26 @@ def loss(world, cost, training, params, state, drawn) -> tuple[Array, tuple[Any,
     state, taught = _through(world, cost, training, params, lax.stop_gradient(state), parts[1])
     state, shown = _through(world, cost, training, fixed, state, parts[2])
     counted = training.unroll + training.tail
-    left = (cost.purchase * state.position).mean(-2)
-    benefit = taught + shown
+    left = cost.purchase * state.position + (0 if world.potential is None else world.potential.of(state))
+    earned = _discounted(taught, training.discount, 0) + _discounted(shown, training.discount, training.unroll)
+    earned = earned + training.discount**counted * left.mean(-2)
     unit = params.scale * (cost.price + cost.purchase + cost.holding + cost.shortage) + cost.fixed_order
-    lost = -((benefit + left) / jnp.where(unit > 0, unit, 1)).sum() / counted
-    return lost, (lax.stop_gradient(state), benefit.sum() / counted)
+    lost = -(earned / jnp.where(unit > 0, unit, 1)).sum() / counted
+    return lost, (lax.stop_gradient(state), (taught.sum() + shown.sum()) / counted)
+
+
+def _discounted(benefit: Array, discount: float, first: int) -> Array:
+    """[item] the sum of benefits [period, item], of which the first one comes after so many periods."""
+    if discount == 1:
+        return benefit.sum(0)
+    return jnp.tensordot(jnp.asarray(discount ** (first + np.arange(len(benefit))), benefit.dtype), benefit, 1)
 
 
 def _through(world, cost, training, params, state, today) -> tuple[Any, Array]:
-    """The state after some periods, and their mean benefit in all [item]."""
+    """The state after some periods, and the mean benefit of each [period, item]."""
     if today[0].shape[0] == 0:
-        return state, jnp.zeros(state.on_hand.shape[-1])
-    state, benefit = lax.scan(partial(_period, world, cost, training, params), state, today)
-    return state, benefit.sum(0)
+        return state, jnp.zeros((0, state.on_hand.shape[-1]))
+    return lax.scan(partial(_period, world, cost, training, params), state, today)
 
 
 def _period(world, cost, training, params, state, today) -> tuple[Any, Array]:

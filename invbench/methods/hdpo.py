@@ -14,7 +14,7 @@ import numpy as np
 from invbench.checks import number, require, whole
 from invbench.dynamics.single import Single
 from invbench.keys import named
-from invbench.learning import baseline, curriculum, features, residual
+from invbench.learning import baseline, curriculum, features, residual, shaping
 from invbench.learning.bounds import original
 from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Effort, Lesson, lesson_of
@@ -98,5 +98,7 @@ class HDPO(Training):
         threshold = number("method.threshold", self.threshold, low=0, high=1)
         counts["updates"] = -(-counts["updates"] // FAST) if self.fast_mode else counts["updates"]
         single = dict(features=names, hidden=widths, fixed_width=width, threshold=threshold, checkpoints=kept, fast_mode=False)
+        single["discount"] = number("method.discount", self.discount, low=0, high=1, above=True)
+        single["shaping"] = shaping.weight("method.shaping", self.shaping)
         single["curriculum"] = curriculum.checked("method.curriculum", self.curriculum)
         return replace(self, **single, **counts, **rates)
