@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import made, posed
+from probes import made, posed, same
 from scipy import stats
 
 from invbench import problem as problems
@@ -17,7 +17,8 @@ from invbench.forecasts import heads, neural
 from invbench.forecasts.heads import Head
 from invbench.keys import root
 from invbench.learning import forecasting
-from invbench.scenarios import autoregressive, discrete, poisson
+from invbench.learning.curriculum import Stage
+from invbench.scenarios import autoregressive, discrete, holidays, poisson
 from invbench.types import Observation
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -95,6 +96,31 @@ def test_quantiles_of_independent_poisson_demand_are_the_exact_ones():
     exact = stats.poisson(30).ppf(QUANTILES)
     assert np.abs(np.asarray(parts).mean(1) - exact).max() < 1.2
     assert heard["forecast/coverage"] == pytest.approx(0.9, abs=0.04)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_a_network_that_is_told_of_holidays_forecasts_them(kind):
+    """Demand of 20 units, 80 on some days of the year, of which neither week nor smooth wave tells."""
+    days = np.sort(np.random.default_rng(0).choice(360, 24, replace=False)).tolist()
+    demand = holidays.create(base=poisson.create(mean=20.0, items=1), days=days, lift=3.0, items=1)
+    problem = replace(problem_of(demand, lead_time=1), horizon=360)
+    wrong = [1 - network(problem, kind, updates=800, holidays=told)[1]["forecast/accuracy"] for told in (None, days)]
+    noise = np.sqrt(2 / np.pi / 48)  # of two periods of 24 units, as a share
+    assert wrong[1] < 1.3 * noise and wrong[1] < 0.75 * wrong[0]
+
+
+def test_a_curriculum_begins_with_milder_windows_and_compiles_nothing(monkeypatch):
+    problem = problem_of(poisson.create(mean=20.0, items=1))
+    plain, _ = network(problem, updates=20)
+    seen, whole = [], forecasting._advance
+    forecasting._advance.clear_cache()
+    advance = lambda *given, **settings: seen.append(given[1]) or whole(*given, **settings)  # noqa: E731
+    monkeypatch.setattr(forecasting, "_advance", advance)
+    method, stages = made("lstm", tuning=TUNING, **SMALL | {"updates": 20}), (Stage(0.25, 0.0, 0.5),)
+    eased = forecasting.trained(problem, method.plan(), root(0, "lstm"), method.paths, lambda *_: None, stages)
+    spread = [float(sources.simulated.seen.std()) for sources in seen]
+    np.testing.assert_allclose(spread, [0.5 * np.sqrt(20)] * 5 + [np.sqrt(20)] * 15, rtol=0.05)
+    assert whole._cache_size() == 1 and not same(plain.layers, eased.layers)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from invbench.forecasts import heads
 from invbench.forecasts.heads import Head
 from invbench.learning import networks, sequence
-from invbench.learning.features import CYCLES
+from invbench.learning.features import AHEAD, CYCLES
+from invbench.scenarios import holidays
 from invbench.types import Array, Observation
 
 WAVES = 2 * len(CYCLES)
@@ -20,7 +21,7 @@ STATIC = 2 + WAVES  # beside the code of the window and the window: two logarith
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["encoder", "layers", "usual"],
-    meta_fields=["kind", "distribution", "quantiles", "cover", "heads"],
+    meta_fields=["kind", "distribution", "quantiles", "cover", "heads", "holidays"],
 )
 @dataclass(frozen=True, eq=False)
 class Forecaster:
@@ -34,6 +35,7 @@ class Forecaster:
     quantiles: tuple[float, ...]
     cover: int  # periods of lead-time demand: lead time + 1
     heads: int  # of attention
+    holidays: tuple[int, ...] = ()  # days of the year that it is told of
 
     @property
     def head(self) -> Head:
@@ -64,7 +66,8 @@ def forecast(forecaster: Forecaster, seen: Array, time: Array, usual: Array) -> 
     code = sequence.encode(forecaster.kind, forecaster.encoder, ratio, waves[:, :-1], forecaster.heads)
     known = jnp.stack([jnp.log(scale / usual), 0.3 * (jnp.log(usual) - 3)])  # about one, whatever is sold
     today = jnp.broadcast_to(waves[:, -1], (WAVES, seen.shape[1]))
-    outputs = networks.apply(forecaster.layers, jnp.concatenate([code, known, today, ratio]), jax.nn.elu)
+    told = [code, known, today, ratio, *([_coming(forecaster, time, seen)] if forecaster.holidays else [])]
+    outputs = networks.apply(forecaster.layers, jnp.concatenate(told), jax.nn.elu)
     unit = scale * forecaster.cover
     return heads.parts(forecaster.head, outputs, unit), unit
 
@@ -78,6 +81,12 @@ def level(forecaster: Forecaster, parts: Array, z: Array) -> Array:
 def mean(forecaster: Forecaster, parts: Array) -> Array:
     """[...] expected lead-time demand, units."""
     return jnp.tensordot(jnp.asarray(heads.mean_weights(forecaster.head)), parts, axes=1)
+
+
+def _coming(forecaster: Forecaster, time: Array, seen: Array) -> Array:
+    """[AHEAD, lane] 1 where the period `time` [lane or 1], or the next one and so on, is a holiday, else 0."""
+    told = holidays.falls(time + jnp.arange(AHEAD)[:, None], forecaster.holidays).astype(seen.dtype)
+    return jnp.broadcast_to(told, (AHEAD, seen.shape[1]))
 
 
 def _waves(periods: Array) -> Array:

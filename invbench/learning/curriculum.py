@@ -78,11 +78,23 @@ def checked(field: str, given: Sequence[dict[str, float]] | None) -> tuple[Stage
 
 def begun(world: Any, problem: Problem, stages: tuple[Stage, ...], key: Array) -> Any:
     """The world of a learner with demand that can be eased; as it is where there are no stages."""
-    if not stages:
-        return world
+    return world._replace(scenario=_real(world.scenario, problem, key)) if stages else world
+
+
+def _real(scenario: Scenario, problem: Problem, key: Array) -> Eased:
+    """Demand that can be eased, and is not yet."""
     expected, whole = _profile(problem, key), is_whole(problem, named(key, "whole"))
     one, first = jnp.float32(1), jnp.int32(problem.start - problem.window)
-    return world._replace(scenario=Eased(world.scenario, jnp.asarray(expected, jnp.float32), first, one, one, whole))
+    return Eased(scenario, jnp.asarray(expected, jnp.float32), first, one, one, whole)
+
+
+def eased(problem: Problem, stages: tuple[Stage, ...], key: Array) -> list[tuple[float, Problem]]:
+    """For each stage the share of the training with which it ends, and the problem with its demand."""
+    if not stages:
+        return []
+    real, ends = _real(problem.scenario, problem, key), accumulate(stage.share for stage in stages)
+    demand = [replace(real, wave=jnp.float32(stage.wave), noise=jnp.float32(stage.noise)) for stage in stages]
+    return [(end, replace(problem, scenario=one)) for end, one in zip(ends, demand)]
 
 
 def staged(world: Any, stages: tuple[Stage, ...], done: float) -> Any:

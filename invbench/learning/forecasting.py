@@ -15,7 +15,9 @@ from invbench.forecasts import heads, neural
 from invbench.forecasts.heads import Head
 from invbench.forecasts.neural import STATIC, WAVES, Forecaster
 from invbench.keys import named
-from invbench.learning import networks, sequence, training, windows
+from invbench.learning import curriculum, networks, sequence, training, windows
+from invbench.learning.curriculum import Stage
+from invbench.learning.features import AHEAD
 from invbench.learning.windows import Pool, Windows
 from invbench.problem import Problem
 from invbench.types import Array
@@ -39,6 +41,7 @@ class Plan:
     learning_rate: float
     clip: float
     validated: int = 4096  # windows that checkpoints are chosen by
+    holidays: tuple[int, ...] = ()  # days of the year that it is told of
 
     @property
     def chunk(self) -> int:
@@ -62,17 +65,25 @@ class Sources(NamedTuple):
     observed: Pool | None
 
 
-def trained(problem: Problem, plan: Plan, key: Array, paths: int, log: Callable[[dict, int], None]) -> Forecaster:
-    """The forecaster that did best on validation windows; how well it does there is logged. Raises `training.Diverged`."""
+def trained(
+    problem: Problem, plan: Plan, key: Array, paths: int, log: Callable[[dict, int], None], stages: tuple[Stage, ...] = ()
+) -> Forecaster:
+    """The forecaster that did best on validation windows; how well it does there is logged. Raises `training.Diverged`.
+
+    stages: of a curriculum, in which windows of the simulator are of milder demand; those of an observed history are as they are.
+    """
     learned, validated = _sources(problem, key, paths)
+    easy = curriculum.eased(problem, stages, named(key, "curriculum"))
+    easy = [(end, learned._replace(simulated=windows.simulated(one, named(key, "windows"), paths))) for end, one in easy]
     start = begin(problem, plan, named(key, "network"), learned.simulated)
     settings = dict(plan=plan, window=problem.window)
 
     def advance(learner: Learner, number: int) -> tuple[Learner, dict[str, Array]]:
-        learner, lost, loss = _advance(learner, learned, validated, key, jnp.int32(number * plan.chunk), **settings)
+        now = next((sources for end, sources in easy if number / CHUNKS < end - 1e-9), learned)
+        learner, lost, loss = _advance(learner, now, validated, key, jnp.int32(number * plan.chunk), **settings)
         return learner, {"train/loss": lost, "validation/loss": loss}
 
-    said = [_plain(plan), problem.window, np.asarray(jax.random.key_data(key)).tolist()]
+    said = [_plain(plan), problem.window, np.asarray(jax.random.key_data(key)).tolist(), *([stages] if stages else [])]
     learner = training.run(plan.kind, start, advance, CHUNKS, log, steps=plan.chunk, settings=said)
     log(accuracy(learner.best, validated.simulated, problem.window), CHUNKS * plan.chunk)
     return learner.best
@@ -94,13 +105,14 @@ def begin(problem: Problem, plan: Plan, key: Array, pool: Pool) -> Learner:
     encoder = sequence.initial(
         plan.kind, named(key, "encoder"), width=plan.width, waves=WAVES, window=problem.window, blocks=plan.blocks
     )
-    sizes = plan.width + STATIC + problem.window, 2 * plan.width, plan.head.outputs
+    sizes = plan.width + STATIC + (AHEAD if plan.holidays else 0) + problem.window, 2 * plan.width, plan.head.outputs
     layers = networks.initial(named(key, "layers"), sizes, scale_last=0.1)
     cover = problem.system.lead_time + 1
     ratios = np.asarray((pool.future / pool.usual)[pool.low : pool.high]) / cover
     layers = (*layers[:-1], layers[-1] | {"bias": heads.bias(plan.head, ratios)})
     usual = jnp.asarray(windows.usual_demand(problem))
-    now = Forecaster(encoder, layers, usual, plan.kind, plan.head.distribution, plan.head.quantiles, cover, plan.heads)
+    told = plan.kind, plan.head.distribution, plan.head.quantiles, cover, plan.heads, plan.holidays
+    now = Forecaster(encoder, layers, usual, *told)
     return Learner(now, optimiser(plan).init((encoder, layers)), now, jnp.float32(-3e38))
 
 

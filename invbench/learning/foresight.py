@@ -11,10 +11,12 @@ from invbench.dynamics.single import Single
 from invbench.forecasts import heads, ordering
 from invbench.forecasts.heads import Head
 from invbench.keys import named
-from invbench.learning import money, windows
+from invbench.learning import curriculum, money, windows
+from invbench.learning.curriculum import Stage
 from invbench.learning.forecasting import Plan, trained
 from invbench.learning.stored import stored
 from invbench.problem import Problem
+from invbench.scenarios import holidays
 from invbench.tuning import Budget
 from invbench.types import Array, Policy
 
@@ -47,6 +49,8 @@ class Foresight:
     money_width: float
     validation_paths: int
     fast_mode: bool
+    holidays: list[int] | None = None
+    curriculum: list[dict[str, float]] | None = None
     family: ClassVar[str] = "dl"
     tuned: ClassVar[bool] = True
     kind: ClassVar[str] = ""
@@ -58,10 +62,10 @@ class Foresight:
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
-        plan, lessons = self.plan(), self.lessons()
+        plan, lessons, stages = self.plan(), self.lessons(), self.stages()
         self._suits(problem)
         problem = stored(problem) if self.fast_mode else problem
-        forecaster = trained(problem, plan, named(key, "forecast"), whole("method.paths", self.paths, low=1), log)
+        forecaster = trained(problem, plan, named(key, "forecast"), whole("method.paths", self.paths, low=1), log, stages)
         policy = ordering.tuned(problem, forecaster, self._budget(), named(key, "tuning"), log)
         return money.taught(problem, policy, lessons, named(key, "money"), log) if lessons.updates else policy
 
@@ -94,7 +98,12 @@ class Foresight:
         share = number("method.history_share", self.history_share, low=0, high=1)
         rate, clip = (number(f"method.{name}", getattr(self, name), low=0, above=True) for name in ("learning_rate", "clip"))
         counts |= {"validated": FEW_WINDOWS} if self.fast_mode else {}
+        counts |= {} if self.holidays is None else {"holidays": holidays.checked("method.holidays", self.holidays)}
         return Plan(self.kind, self._head(), heads=heads_, history_share=share, learning_rate=rate, clip=clip, **counts)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Those of the curriculum. Raises ValueError in one sentence that names the field."""
+        return curriculum.checked("method.curriculum", self.curriculum)
 
     def _head(self) -> Head:
         choice("method.head", self.head, heads.DISTRIBUTIONS)
