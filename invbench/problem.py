@@ -15,6 +15,7 @@ from invbench.scenarios import fit
 from invbench.scenarios.base import Scenario, draw
 from invbench.scenarios.bootstrapped import bootstrapped
 from invbench.scenarios.fit import History
+from invbench.scenarios.holidays import checked as checked_days
 from invbench.types import Array, Flows, Paths, Policy
 
 OUTLOOK_VALUES = 2**24  # demand values that an outlook may hold (64 MiB)
@@ -122,11 +123,13 @@ def create(
     network: Any = None,
     shelf: float | None = None,
     simulators: int = 1,
+    holidays: Any = None,
 ) -> Problem:
     """A checked problem. `judged_on` replaces the scenario in judging (out of distribution); None: the same.
 
     information: "known", "history", or "auto" (known for a process, history for data); history: observed periods before
-    the first one judged (data: all there are). shelf: see `observe`; simulators: fits that futures are drawn from.
+    the first one judged (data: all there are). shelf: see `observe`; simulators: fits that futures are drawn from; holidays: days
+    of the year that the fit to a history knows of (0 is the first observed period's), or None.
     """
     choice("problem.information", information, ("auto", "known", "history"))
     horizon, window = whole("evaluation.horizon", horizon, low=1), whole("problem.window", window)
@@ -152,7 +155,8 @@ def create(
             shelf = None if shelf is None else number("problem.shelf", shelf, low=0, above=True)
             seen = observe(scenario, whole("problem.history", history, low=14), seed, shelf)
         require(len(seen.sales) >= window, "problem.window", f"<= the {len(seen.sales)} observed periods", window)
-        seen, count = fit.restored(seen), whole("problem.simulators", simulators, low=1)
+        known = () if holidays is None else checked_days("problem.holidays", holidays)
+        seen, count = fit.restored(seen._replace(holidays=known)), whole("problem.simulators", simulators, low=1)
         simulator = bootstrapped(seen, root(seed, "simulators"), count)
         problem = Problem(simulator, system, start=len(seen.sales), history=seen, **common)
     return replace(problem, system=_stocked(problem))

@@ -1,5 +1,6 @@
 """The simulator fitted to a history against the process that made the history: 100 items, fixed keys."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import jax
@@ -7,7 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invbench.scenarios import autoregressive, fit, intermittent, poisson, profile
+from invbench import problem
+from invbench.costs import CostModel
+from invbench.dynamics import single
+from invbench.scenarios import autoregressive, fit, holidays, intermittent, poisson, profile
 from invbench.scenarios.fit import GROUPS, History
 
 ITEMS, AHEAD = 100, 90
@@ -212,3 +216,49 @@ def test_refused(sales, sentence):
     with pytest.raises(ValueError) as refusal:
         fit.fit(History(sales, None))
     assert str(refusal.value) == sentence
+
+
+# holidays
+
+DAYS = (0, 43, 44, 88, 120, 184, 226, 303, 326, 357)
+
+
+def observed(lift=0.8, periods=365, known=DAYS):
+    demand = holidays.create(base=profile_of(), days=list(DAYS), lift=lift, items=1)
+    return problem.observe(demand, periods, 0)._replace(holidays=known)
+
+
+def profile_of():
+    return profile.create(
+        mean=50, cv=0.2, annual=0.2, weekly=0.1, trend=0, distribution="normal", noise="proportional", items=1
+    )
+
+
+def jump(simulator):
+    """What is expected on a holiday, as a multiple of the same weekday of the weeks around it."""
+    days = 365 + np.asarray(DAYS[1:-1]) + 1  # in the second year, whose day 0 begins a quarter later: period 366
+    around = (simulator.profile(jnp.asarray(days - 14)) + simulator.profile(jnp.asarray(days + 14))) / 2
+    return float((simulator.profile(jnp.asarray(days)) / around).mean())
+
+
+def test_holidays_are_fitted_where_they_are_known():
+    assert jump(fit.fit(observed())) == pytest.approx(1.8, abs=0.1)
+    assert jump(fit.fit(observed(known=()))) == pytest.approx(1.0, abs=0.02)
+
+
+def test_holidays_that_are_none_are_left_out():
+    """They change nothing at all: the criterion keeps no parameter that does not earn its place."""
+    told, plain = fit.fit(observed(lift=0.0)), fit.fit(observed(lift=0.0, known=()))
+    np.testing.assert_array_equal(told.coefficients[:10], plain.coefficients)
+    assert told.coefficients[10] == 0
+
+
+def test_all_simulators_of_a_problem_know_its_holidays():
+    system, cost = single.create(lead_time=1, backlog=False), CostModel(20.0, 10.0, 2.0, 10.0, 50.0, 0.0)
+    given = dict(information="history", history=365, window=7, horizon=30, seed=0, evaluation_seed=0)
+    demand = holidays.create(base=profile_of(), days=list(DAYS), lift=0.8, items=1)
+    made = problem.create(demand, system, cost, **given, simulators=8, holidays=list(DAYS))
+    jumps = [jump(replace(made.scenario.best, coefficients=own)) for own in made.scenario.coefficients]
+    assert np.mean(jumps) == pytest.approx(1.8, abs=0.15) and np.std(jumps) > 0.01
+    with pytest.raises(ValueError, match="^problem.holidays must be days within 0 … 364, got 365$"):
+        problem.create(demand, system, cost, **given, holidays=[365])

@@ -54,7 +54,7 @@ def bootstrapped(history: History, key: Array, count: int) -> Fitted | Bootstrap
     demand = np.zeros((periods, count * items))
     demand[-kept:] = (trended[:, None] * noise).reshape(kept, -1)
     flags = None if history.in_stock is None else np.tile(np.asarray(history.in_stock), (1, count))
-    again = fit(History(demand, flags, demand))
+    again = fit(history._replace(sales=demand, in_stock=flags, demand=demand))
     coefficients = jnp.moveaxis(again.coefficients.reshape(-1, count, items), 1, 0)
     return Bootstrapped(best, coefficients, items)
 

@@ -1,4 +1,4 @@
-"""A simulator fitted to a history: level, trend, weekly and annual profile, and the noise as it was seen.
+"""A simulator fitted to a history: level, trend, weekly and annual profile, known holidays, and the noise as it was seen.
 
 The profile is a log-linear model fitted by iteratively reweighted least squares (quasi-Poisson; McCullagh and Nelder 1989,
 ch. 9), so that low and intermittent demand needs no other model. Each part is kept, item by item, only where the Bayesian
@@ -19,14 +19,15 @@ import numpy as np
 
 from invbench.checks import require
 from invbench.scenarios import censored
+from invbench.scenarios import holidays as calendar
 from invbench.scenarios.base import Scenario
 from invbench.scenarios.profile import WEEK, YEAR
 from invbench.types import Array
 
 MEMORY = 730  # periods: what is older than that tells more about the past than about the future
 BLOCK = 14  # periods that are drawn together
-GROUPS = {"trend": slice(1, 2), "weekly": slice(2, 8), "annual": slice(8, 10)}
-FEATURES = 10
+GROUPS = {"trend": slice(1, 2), "weekly": slice(2, 8), "annual": slice(8, 10), "holidays": slice(10, 11)}
+QUICK = "weekly", "holidays"  # parts that a short history shows often enough
 ROUNDS = 8
 RESTORED = 4  # rounds of profile and restored demand, of which each improves the other
 MONTH = 28
@@ -40,12 +41,13 @@ class History(NamedTuple):
     sales: np.ndarray  # [period, item] units
     in_stock: np.ndarray | None  # [period, item] bool: False where sales may be less than demand; None if never
     demand: np.ndarray | None = None  # [period, item] sales, restored where they were cut off; None: sales
+    holidays: tuple[int, ...] = ()  # days of the year, 0 is that of period 0, that everybody knows
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["coefficients", "ratios", "dispersion", "zeros", "length"],
-    meta_fields=["items"],
+    meta_fields=["items", "holidays"],
 )
 @dataclass(frozen=True, eq=False)
 class Fitted(Scenario):
@@ -57,10 +59,11 @@ class Fitted(Scenario):
     zeros: Array  # [item] share of periods without demand
     length: Array | int  # observed periods: the trend is held from there on
     items: int
+    holidays: tuple[int, ...] = ()  # days of the year
 
     def profile(self, periods: Array) -> Array:
         """[period, item] expected demand in the given absolute periods."""
-        return jnp.exp(features(periods, self.length, jnp) @ self.coefficients)
+        return jnp.exp(features(periods, self.length, jnp, self.holidays) @ self.coefficients)
 
     def draw(self, key: Array, n: int, horizon: int, start: Array | int) -> Array:
         blocks = -(-horizon // BLOCK)
@@ -70,12 +73,16 @@ class Fitted(Scenario):
         return self.profile(start + jnp.arange(horizon))[:, None] * self.ratios[rows]
 
 
-def features(periods: Array, length: Array | int, xp=np) -> Array:
-    """[period, feature]: 1, trend (held after the history), six of the seven weekdays, annual sine and cosine."""
+def features(periods: Array, length: Array | int, xp=np, holidays: tuple[int, ...] = ()) -> Array:
+    """[period, feature]: 1, trend (held after the history), six of the seven weekdays, annual sine and cosine, holiday.
+
+    Without `holidays` the last of them is left out.
+    """
     trend = xp.minimum(periods, length) / YEAR
     weekday = (periods % int(WEEK))[:, None] == xp.arange(1, int(WEEK))
     wave = 2 * np.pi * periods[:, None] / YEAR
     parts = [xp.ones((len(periods), 1)), trend[:, None], weekday - 1 / WEEK, xp.sin(wave), xp.cos(wave)]
+    parts += [calendar.falls(xp.asarray(periods), holidays)[:, None]] if holidays else []
     return xp.concatenate([xp.asarray(part, "float32" if xp is jnp else "float64") for part in parts], axis=1)
 
 
@@ -86,7 +93,7 @@ def fit(history: History) -> Fitted:
     require(length >= 2 * BLOCK, "problem.history", f">= {2 * BLOCK} periods to fit a simulator", length)
     require(bool(sales.sum() > 0), "the observed history", "demand in at least one period", "none at all")
     demand, weights = _seen(history)
-    design = features(np.arange(length)[-MEMORY:], length)
+    design = features(np.arange(length)[-MEMORY:], length, holidays=history.holidays)
     demand, weights = demand[-MEMORY:], weights[-MEMORY:]
     coefficients = _proven(design, demand, weights)
     profile = np.exp(design @ coefficients)
@@ -98,8 +105,9 @@ def fit(history: History) -> Fitted:
     coefficients[0] += np.log(_moved(demand, profile, weights))
     as_float32 = partial(jnp.asarray, dtype=jnp.float32)
     return Fitted(
-        as_float32(coefficients), as_float32(ratios), as_float32(ratios.std(0)), as_float32((demand == 0).mean(0)), length, items
-    )
+        as_float32(coefficients), as_float32(ratios), as_float32(ratios.std(0)), as_float32((demand == 0).mean(0)), length, items,
+        history.holidays,
+    )  # fmt: skip
 
 
 def restored(history: History) -> History:
@@ -121,9 +129,10 @@ def _seen(history: History) -> tuple[np.ndarray, np.ndarray]:
     weights = (seen | (np.asarray(history.sales) > 0)).astype(float)
     if history.demand is not None:
         return sales, weights
-    design, demand, known = features(np.arange(len(sales)), len(sales)), sales, seen.astype(float)
+    design = features(np.arange(len(sales)), len(sales), holidays=history.holidays)
+    demand, known = sales, seen.astype(float)
     for _ in range(RESTORED if (weights > known).any() else 0):
-        full, _ = _solve(design, demand, known, np.ones((FEATURES, sales.shape[1]), bool))
+        full, _ = _solve(design, demand, known, np.ones((design.shape[1], sales.shape[1]), bool))
         profile = np.exp(np.clip(design @ full, -20, 20))
         profile = np.maximum(profile, 0.2 * profile.mean(0))
         demand = np.where(seen, sales, censored.expected(sales / profile, seen) * profile)
@@ -133,27 +142,29 @@ def _seen(history: History) -> tuple[np.ndarray, np.ndarray]:
 
 def _proven(design: np.ndarray, sales: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """[feature, item] coefficients; the slow parts only where they also foretell the end of the history from its beginning."""
+    known = tuple(name for name, group in GROUPS.items() if group.stop <= design.shape[1])
+    quick = tuple(name for name in QUICK if name in known)
     if len(sales) < 4 * BLOCK:  # too short to keep an end for the test
-        return _select(design, sales, weights, ("weekly",))
+        return _select(design, sales, weights, quick)
     kept = len(sales) - max(2 * BLOCK, min(90, len(sales) // 4))
     errors = []
-    for groups in (("weekly",), tuple(GROUPS)):
+    for groups in (quick, known):
         past = _select(design[:kept], sales[:kept], weights[:kept], groups)
         profile = np.exp(np.clip(design @ past, -20, 20))
         profile = profile * _moved(sales[:kept], profile[:kept], weights[:kept])
         errors.append((weights * (sales - profile) ** 2)[kept:].sum(0))
-    plain, whole = (_select(design, sales, weights, groups) for groups in (("weekly",), tuple(GROUPS)))
+    plain, whole = (_select(design, sales, weights, groups) for groups in (quick, known))
     return np.where(errors[1] < errors[0], whole, plain)
 
 
 def _select(design: np.ndarray, sales: np.ndarray, weights: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
     """[feature, item] coefficients with the parts that the information criterion keeps for each item, added greedily."""
     items = sales.shape[1]
-    active = np.zeros((FEATURES, items), bool)
+    active = np.zeros((design.shape[1], items), bool)
     active[0] = True
     full, _ = _solve(design, sales, weights, np.ones_like(active))
     worth = _worth(_ratios(sales, np.exp(design @ full), weights), weights)
-    noise = _dispersion(sales, np.exp(np.clip(design @ full, -20, 20)), weights)
+    noise = _dispersion(sales, np.exp(np.clip(design @ full, -20, 20)), weights, len(active))
     best, _ = _solve(design, sales, weights, active)
     criterion = _criterion(design, sales, weights, best, active, worth, noise)
     for _ in groups:
@@ -181,17 +192,18 @@ def _solve(design: np.ndarray, sales: np.ndarray, weights: np.ndarray, active: n
     """Quasi-Poisson fit of every item: [feature, item] coefficients, and which of them are active."""
     seen = weights.sum(0)
     level = np.maximum((weights * sales).sum(0) / np.maximum(seen, 1), 1e-6)
+    count = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    coefficients = np.zeros((FEATURES, sales.shape[1]))
+    coefficients = np.zeros((count, sales.shape[1]))
     coefficients[0] = np.log(level)
     for _ in range(ROUNDS):
         mean = np.exp(np.clip(design @ coefficients, -20, 20))
         response = design @ coefficients + (sales - mean) / np.maximum(mean, 1e-9)
         leverage = weights * mean
-        normal = (leverage.T @ products).reshape(-1, FEATURES, FEATURES)
+        normal = (leverage.T @ products).reshape(-1, count, count)
         right = (leverage * response).T @ design
         mask = active.T.astype(float)
-        normal = normal * mask[:, :, None] * mask[:, None, :] + np.eye(FEATURES) * (
+        normal = normal * mask[:, :, None] * mask[:, None, :] + np.eye(count) * (
             RIDGE * level[:, None, None] + (1 - mask)[:, :, None]
         )
         coefficients = np.clip(np.linalg.solve(normal, (right * mask)[..., None])[..., 0].T, -15, 15)
@@ -206,10 +218,10 @@ def _criterion(design, sales, weights, coefficients, active, worth, noise) -> np
     return worth / np.maximum(weights.sum(0), 1) * deviance / noise + active.sum(0) * np.log(worth)
 
 
-def _dispersion(sales: np.ndarray, mean: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _dispersion(sales: np.ndarray, mean: np.ndarray, weights: np.ndarray, parameters: int) -> np.ndarray:
     """[item] Pearson's estimate of variance / mean around the full model (McCullagh and Nelder 1989, section 9.2.4)."""
     pearson = (weights * (sales - mean) ** 2 / np.maximum(mean, 1e-9)).sum(0)
-    return np.maximum(pearson / np.maximum(weights.sum(0) - FEATURES, 1), 1e-9)
+    return np.maximum(pearson / np.maximum(weights.sum(0) - parameters, 1), 1e-9)
 
 
 def _worth(ratios: np.ndarray, weights: np.ndarray) -> np.ndarray:
