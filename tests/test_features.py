@@ -12,7 +12,12 @@ from invbench.dynamics import perishable, single
 from invbench.keys import root
 from invbench.learning import features
 from invbench.methods.hdpo import HDPO
+from invbench.methods.bounded import Bounded
+from invbench.methods.ensemble import Ensemble
 from invbench.methods.imitation import Imitation
+from invbench.methods.learned_s_S import LearnedReorderUpTo
+from invbench.methods.online import Online
+from invbench.methods.residual_rl import Residual
 from invbench.scenarios import autoregressive
 from invbench.tuning import Budget
 from invbench.types import Observation, Policy, State
@@ -141,7 +146,11 @@ class Given:
     """A method that is fitted already."""
 
     def fit(self, problem, key, log):
-        return Policy({"level": jnp.full(1, 33.0)}, lambda params, seen, key: params["level"] - seen.position)
+        return Policy({"level": jnp.full(1, 33.0)}, up_to)
+
+
+def up_to(params, seen, key):
+    return params["level"] - seen.position
 
 
 def method(name):
@@ -165,6 +174,23 @@ def test_learners_look_at_the_past_and_never_ahead(name):
     before, after = cut(made, policy)
     np.testing.assert_array_equal(*before)
     assert (after[0] != after[1]).any()
+
+
+AROUND = [
+    Residual(rule=Given(), learner=GRADIENT),
+    Bounded(rule=Given(), learner=GRADIENT, below=1.0, above=1.0),
+    Online(learner=GRADIENT, shift=1.5, alarm=5, memory=20, trust=5),
+    Ensemble(members={"rule": Given(), "learner": GRADIENT}, steps=2, paths=8),
+    LearnedReorderUpTo(targets=["orders"], learner=GRADIENT, stock=GRADIENT, tuning=Budget(32, 8, 1)),
+]
+
+
+@pytest.mark.parametrize("method", AROUND, ids=lambda method: type(method).__name__)
+def test_what_is_around_a_learner_remembers_for_it(method):
+    made = posed()
+    policy = method.fit(made, root(0, "around"), probes.ignore)
+    assert policy.misses
+    assert np.isfinite(made.simulate(policy, made.evaluation_paths(4)).ordered).all()
 
 
 def test_a_learner_that_begins_as_a_teacher_remembers():

@@ -33,8 +33,8 @@ KINDS = "jax", "numpy", "number", "key"
 KEYS = "threefry2x32", "rbg", "unsafe_rbg"  # implementations of PRNG keys
 ARGUMENTS = ["params", "observation", "key"]  # of every policy's apply
 REVISE = ["params", "observation"]  # of every policy's revise
-FLAGS = {"window": int, "random": bool, "elementwise": bool, "per_path": bool, "every": int}
-NEWER = {"every": 0}  # what manifests of earlier versions do not have
+FLAGS = {"window": int, "random": bool, "elementwise": bool, "per_path": bool, "every": int, "misses": bool}
+NEWER = {"every": 0, "misses": False}  # what manifests of earlier versions do not have
 
 
 class Saved(NamedTuple):

@@ -85,7 +85,7 @@ def composed(problem: Problem, change: Policy) -> Policy:
     own = part_of(change._replace(window=0))  # what it looks back on is the whole policy's window
     system = problem.system
     params = {"rule": system.rule, "neutral": system.neutral, "cap": system.cap, "change": own}
-    return Policy(params, adjusted, window=change.window)
+    return Policy(params, adjusted, window=change.window, misses=change.misses)
 
 
 def as_change(problem: Problem, policy: Policy) -> Policy:

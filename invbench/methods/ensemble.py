@@ -44,19 +44,20 @@ class Ensemble:
         fitted = {name: method.fit(problem, named(key, "member", name), log) for name, method in self.members.items()}
         parts = {name: _part(name, policy, problem) for name, policy in fitted.items()}
         shared = {"members": parts, "fixed": _fixed(problem)}
-        weights, earned = self._weights(problem, shared, key)
+        misses = any(policy.misses for policy in fitted.values())
+        weights, earned = self._weights(problem, Policy(shared, weighted, window=problem.window, misses=misses), key)
         log({"ensemble/benefit": earned} | {f"ensemble/weight of {name}": float(weights[name].mean()) for name in weights}, 0)
         window = max(policy.window for policy in fitted.values())
-        return Policy(shared | {"weights": weights}, weighted, window=window)
+        return Policy(shared | {"weights": weights}, weighted, window=window, misses=misses)
 
-    def _weights(self, problem: Problem, shared: dict, key: Array) -> tuple[dict[str, Array], float]:
+    def _weights(self, problem: Problem, policy: Policy, key: Array) -> tuple[dict[str, Array], float]:
         """The weights [item] of each member that earn most on training paths, and what they earn; all tried in one call."""
         table = jnp.asarray(simplex(len(self.members), whole("method.steps", self.steps, low=1)), jnp.float32)
         paths = problem.training_paths(named(key, "weights"), whole("method.paths", self.paths, low=2))
         tried = jnp.broadcast_to(table[:, :, None], (*table.shape, problem.items))
         own = {"weights": {name: tried[:, i] for i, name in enumerate(self.members)}}
-        policy = Policy(own, weighted, window=problem.window)
-        earned = np.asarray(problem.benefits(policy, paths, shared=shared).mean(1), np.float64)  # [candidate, item]
+        earned = problem.benefits(policy._replace(params=own), paths, shared=policy.params).mean(1)
+        earned = np.asarray(earned, np.float64)  # [candidate, item]
         best = earned.argmax(0)
         return {name: table[best, i] for i, name in enumerate(self.members)}, float(earned.max(0).sum())
 

@@ -62,7 +62,7 @@ class Online(AroundLearner):
             jnp.full(problem.items, jnp.inf), jnp.full(problem.items, is_whole(problem, named(key, "whole"))),
             problem.start - problem.window, problem.system.lead_time, not problem.system.backlog,
         )  # fmt: skip
-        return Policy(params, order_by_level, window=problem.window, every=1, revise=revise)
+        return Policy(params, order_by_level, window=problem.window, every=1, revise=revise, misses=policy.misses)
 
     def _check(self, problem: Problem) -> None:
         require(problem.window > 0, "problem.window", ">= 1 for online, which looks at what was sold", problem.window)
