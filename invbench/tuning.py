@@ -1,7 +1,7 @@
 """Tuning by simulation: the whole grid in one call, on common paths, refined around the best point, item by item."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +20,11 @@ class Budget:
     paths: int  # training paths, where there is one item
     candidates: int  # parameter values tried in each round, per item
     rounds: int  # each looks closer around the best so far
+
+    def at_most(self, paths: int | None = None, candidates: int | None = None, rounds: int | None = None) -> "Budget":
+        """The same, or less where it is more than that."""
+        cut = {"paths": paths, "candidates": candidates, "rounds": rounds}
+        return replace(self, **{name: min(getattr(self, name), most) for name, most in cut.items() if most is not None})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from invbench.exact import chain, optimum
 from invbench.formulas import Stationary
 from invbench.keys import root
 from invbench.learning import pathwise, unrolls
+from invbench.learning.lots import reorder
 from invbench.learning.rates import apart
 from invbench.learning.shaping import Potential
 from invbench.learning.training import Diverged
@@ -110,11 +111,20 @@ def test_backlog_comes_within_a_percent_of_the_optimum():
     assert 0 <= gap(problem, fitted(problem)) <= 0.01
 
 
-def test_a_fixed_cost_makes_orders_fewer_and_larger():
+@pytest.mark.parametrize("fixed_cost, updates, worst", [("tuned", 400, 36), ("smoothed", 600, 45)])
+def test_a_fixed_cost_makes_orders_fewer_and_larger(fixed_cost, updates, worst):
     """Zheng and Federgruen 1991: mean 10, K = 64, h = 1, p = 9: (s, S) = (6, 40) costs 35.02; an order in each period 64."""
     problem = posed(9.0, 0, fixed_order=64.0, backlog=True, mean=10.0)
-    lower, upper, _ = chain.average(problem, fitted(problem, replace(SMALL, unroll=24, tail=8, updates=600)))
-    assert 35.02 - 0.01 <= lower <= upper < 45
+    method = replace(SMALL, unroll=24, tail=8, updates=updates, fixed_cost=fixed_cost, tuning=Budget(250, 256, 4))
+    lower, upper, _ = chain.average(problem, fitted(problem, method))
+    assert 35.02 - 0.01 <= lower <= upper < worst
+
+
+def test_seeds_side_by_side_have_lots_of_their_own():
+    problem = posed(9.0, 0, fixed_order=64.0, backlog=True, mean=10.0)
+    one, two = TINY.fit_seeds(problem, jax.random.split(root(0, "method", "hdpo"), 2), ignore)
+    assert one.apply is two.apply is reorder
+    assert np.asarray(one.params["lot"]) > 0 and not np.array_equal(one.params["target"].params.layers[0]["weights"], two.params["target"].params.layers[0]["weights"])
 
 
 def leaves(policy):
@@ -194,6 +204,7 @@ def test_several_items_and_demand_without_probabilities():
         (dict(features=["stock"]), "method.features must be one of on_hand, .*, got 'stock'"),
         (dict(features=[]), "method.features must be a list of features"),
         (dict(restart=2), "method.restart must be a number >= 0 and <= 1, got 2"),
+        (dict(fixed_cost="none"), "method.fixed_cost must be one of tuned, smoothed, got 'none'"),
         (dict(checkpoints=21), "method.checkpoints must be <= 20, got 21"),
     ],
 )

@@ -71,8 +71,7 @@ class Foresight:
 
     def _budget(self) -> Budget:
         """What may be simulated to choose the levels: in fast mode a fraction of it."""
-        own = self.tuning
-        return Budget(own.paths, min(own.candidates, FEW), min(own.rounds, 2)) if self.fast_mode else own
+        return self.tuning.at_most(candidates=FEW, rounds=2) if self.fast_mode else self.tuning
 
     def _suits(self, problem: Problem) -> None:
         """Raise ValueError where the problem is none for such a network."""

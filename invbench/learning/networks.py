@@ -9,25 +9,38 @@ import jax
 import jax.numpy as jnp
 
 from invbench.checks import require
-from invbench.learning import features
+from invbench.keys import named
+from invbench.learning import attention, features
+from invbench.learning.attention import Past, Reader
 from invbench.types import Array, Observation
 
 ONE = math.log(math.e - 1)  # softplus of it is 1: so much bias orders the mean demand
-Layers = tuple[dict[str, Array], ...]  # of each layer: weights [out, in], bias [out]
+Layers = tuple[dict[str, Array] | Reader, ...]  # of each layer: weights [out, in], bias [out]; before them perhaps attention
 
 
-def initial(key: Array, sizes: Sequence[int], scale_last: float = 1.0) -> Layers:
+def initial(key: Array, sizes: Sequence[int], scale_last: float = 1.0, past: Past | None = None) -> Layers:
     """Random layers of widths sizes = (in, hidden, …, out); `scale_last` shrinks the weights of the last one.
 
+    past: what heads of attention read before the first layer; None: there are none.
     Normal with variance 2 / in and bias 0 (He et al. 2015, "Delving deep into rectifiers", equation 10). Raises ValueError
     where there is nothing to look at.
     """
     require(sizes[0] > 0, "method.features", "at least one feature that this problem has (history: problem.window >= 1)", "none")
+    if past:
+        wider = (sizes[0] + attention.outputs(past), *sizes[1:])
+        return (attention.initial(named(key, "attention"), past, sizes[0]), *initial(key, wider, scale_last))
     keys, last = jax.random.split(key, len(sizes) - 1), len(sizes) - 2
     return tuple(
         _layer(keys[i], sizes[i], sizes[i + 1], (2.0 / sizes[i]) ** 0.5 * (scale_last if i == last else 1.0))
         for i in range(len(sizes) - 1)
     )
+
+
+def sizes(layers: Layers) -> tuple[int, ...]:
+    """The widths that `initial` made them of."""
+    dense = layers[1:] if isinstance(layers[0], Reader) else layers
+    inputs = layers[0].query.shape[-1] if dense is not layers else layers[0]["weights"].shape[1]
+    return (inputs, *(layer["bias"].shape[0] for layer in dense))
 
 
 def _layer(key: Array, inputs: int, outputs: int, scale: float) -> dict[str, Array]:
@@ -37,6 +50,8 @@ def _layer(key: Array, inputs: int, outputs: int, scale: float) -> dict[str, Arr
 def apply(layers: Layers, x: Array, activation: Callable[[Array], Array] = jax.nn.relu) -> Array:
     """[out, ...] of x [in, ...]; the activation follows every layer but the last."""
     rows = x.reshape(x.shape[0], -1)  # products of two matrices: half as long as with more axes
+    if isinstance(layers[0], Reader):
+        rows, layers = attention.read(layers[0], rows), layers[1:]
     for layer in layers[:-1]:
         rows = activation(_dense(layer, rows))
     return _dense(layers[-1], rows).reshape(-1, *x.shape[1:])

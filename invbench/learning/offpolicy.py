@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as Spec
 from invbench.checks import number, require, whole
 from invbench.keys import named
 from invbench.learning import curriculum, experience, features
+from invbench.learning.attention import Past, past_of
 from invbench.learning.curriculum import Stage
 from invbench.learning.decisions import parameters, world_of
 from invbench.learning.experience import Row, Transition
@@ -51,6 +52,7 @@ class Plan:
 
     largest_order: float | None
     features: list[str] | tuple[str, ...]
+    attention: int | Past | None  # once checked, what its heads read
     hidden: list[int] | tuple[int, ...]
     members: int
     lanes: int
@@ -96,12 +98,12 @@ class Plan:
         lag = shortest if self.lag is None else whole("method.lag", self.lag)
         require(lag <= shortest, "method.lag", f"<= the shortest lead time ({shortest})", lag)
         require(isinstance(self.hidden, list | tuple), "method.hidden", "a list of widths", self.hidden)
-        chosen = features.checked("method.features", self.features)
+        chosen, seen = features.checked("method.features", self.features), (problem.system.lead_time, problem.window)
         return replace(
             self, **counts, **rates, lag=lag, shaping=weight("method.shaping", self.shaping),
             curriculum=curriculum.checked("method.curriculum", self.curriculum), futures=whole("method.futures", self.futures),
             episode=whole("method.episode", problem.horizon if self.episode is None else self.episode, low=1),
-            features=features.ordered(chosen),
+            features=features.ordered(chosen), attention=past_of(self.attention, features.ordered(chosen), *seen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
         )  # fmt: skip
 

@@ -111,7 +111,7 @@ def _blank(problem: Problem, training: Training, window: int) -> Network:
     fixed = jnp.asarray(problem.cost.fixed_order) > 0
     least = jnp.where(fixed, jnp.log(2.0) * training.fixed_width, 0) * scale  # where the smoothed fixed cost is half of it
     sizes = (features.count(training.features, problem.system.lead_time, window), *training.hidden, 1)
-    layers = networks.initial(jax.random.key(0), sizes)
+    layers = networks.initial(jax.random.key(0), sizes, past=training.attention)
     blank = jax.tree.map(jnp.zeros_like, layers)
     return Network(blank, scale, least, jnp.float32(training.threshold), training.features, is_whole(problem, key))
 
@@ -124,8 +124,7 @@ def _begin(world: World, keys: Array, own: dict, blank: Network, *, training: Tr
     """Members [member, ...] before the first update."""
 
     def one(key, own):
-        sizes = (blank.layers[0]["weights"].shape[1], *(layer["bias"].shape[0] for layer in blank.layers))
-        layers = networks.initial(named(key, "network"), sizes, scale_last=0.1)
+        layers = networks.initial(named(key, "network"), networks.sizes(blank.layers), 0.1, training.attention)
         layers = (*layers[:-1], layers[-1] | {"bias": layers[-1]["bias"] + networks.ONE})
         before = jnp.zeros((window, training.paths, blank.scale.shape[0]))
         state = world.system.initial(before, world.start, window)

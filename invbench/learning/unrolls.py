@@ -15,6 +15,7 @@ from jax import lax
 
 from invbench.costs import CostModel
 from invbench.keys import named, root
+from invbench.learning.attention import Past
 from invbench.learning.expected import Support, mean_of, support_of
 from invbench.learning.networks import Network, amount, order
 from invbench.learning.rates import Rate
@@ -49,6 +50,7 @@ class Training:
     checkpoints: int  # the last ones, of which the best on validation paths is kept
     validation_paths: int
     discount: float = field(default=1.0, kw_only=True)  # of money, per period from the first one that is learned from
+    attention: int | Past | None = field(default=0, kw_only=True)  # heads; once checked, what they read
     shaping: float | None = field(default=None, kw_only=True)  # weight of a potential, see `learning.shaping`
     rates: ClassVar[tuple[str, ...]] = ("restart", "learning_rate", "clip")  # each may differ between members
 

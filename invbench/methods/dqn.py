@@ -66,7 +66,7 @@ class Learner(NamedTuple):
 
 def begin(plan: DQN, world: World, inputs: int, key: Array) -> Learner:
     """Untrained; the first orders lie around mean demand."""
-    *hidden, last = networks.initial(key, (inputs, *plan.hidden, 1 + plan.choices), scale_last=0.1)
+    *hidden, last = networks.initial(key, (inputs, *plan.hidden, 1 + plan.choices), 0.1, plan.attention)
     guess = world.actions.begin((ranks(last),), world.scales[plan.features[0]])[-1]["bias"]
     layers = (*hidden, last | {"bias": jnp.append(0.0, FIRST_GUESS * guess)})
     return Learner(layers, layers, optimiser(plan, 1.0).init(layers))

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax
-import numpy as np
 
-from invbench.checks import number, require, whole
+from invbench.checks import choice, number, require, whole
 from invbench.dynamics.single import Single
 from invbench.keys import named
 from invbench.learning import baseline, curriculum, features, residual, shaping
+from invbench.learning.attention import past_of
 from invbench.learning.bounds import original
 from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Effort, Lesson, lesson_of
+from invbench.learning.lots import FEWEST, costs_to_order, free_orders, with_lots
 from invbench.learning.pathwise import train
 from invbench.learning.rates import several
 from invbench.learning.stored import stored
@@ -29,19 +30,24 @@ from invbench.types import Array, Policy
 LESSON = Effort(paths=256, periods=64, explore=0.1, updates=4000, batch=256, learning_rate=5e-3)  # where orders have a fixed cost
 SHORTEST_TAIL = 8  # periods, where the tail follows from the lead time
 FAST = 10  # times fewer updates in fast mode
+FEW = 100  # gaps and lots of a round in fast mode
+TUNED, SMOOTHED = FIXED_COSTS = "tuned", "smoothed"
 
 
 @dataclass(frozen=True)
 class HDPO(Training):
     """A network from what is on hand and on order to what is ordered; the best of `seeds` and of the last checkpoints.
 
-    Where an order has a fixed cost, gradients lead to one of many local optima (whether to order has no slope): there the network
-    begins as the tuned (s, S) rule, and ends no worse on validation paths than what it made of that.
+    Where an order has a fixed cost, gradients lead to one of many local optima (whether to order has no slope). `fixed_cost` says
+    what is done about it. tuned: the network learns what to order if orders cost nothing, and a gap and a lot around it are tuned.
+    smoothed: it begins as the tuned (s, S) rule, learns on with a fixed cost that is smoothed, and ends no worse on validation
+    paths than what it made of that. So it does, too, where it has a teacher, or orders are those of a rule and a change.
     """
 
     tuning: Budget  # of the rule that is shown beside
     seeds: int  # networks trained side by side
     fast_mode: bool  # a tenth of the updates, on futures that are written down once: for a first look
+    fixed_cost: str = TUNED
     curriculum: list[dict[str, float]] | tuple[Stage, ...] | None = None  # see `learning.curriculum`
     family: ClassVar[str] = "dl"
     tuned: ClassVar[bool] = False
@@ -55,12 +61,26 @@ class HDPO(Training):
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `Diverged`."""
-        learned = self._trained(problem, jax.random.split(key, whole("method.seeds", self.seeds, low=1)), log, lesson)
-        return max(learned, key=lambda one: one.benefit).policy
+        apart = self._apart(problem, lesson)
+        keys = jax.random.split(key, whole("method.seeds", self.seeds, low=1))
+        learned = self._trained(free_orders(problem) if apart else problem, keys, log, lesson)
+        best = max(learned, key=lambda one: one.benefit).policy
+        return self._with_lots(problem, best, key, log) if apart else best
 
     def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
         """A policy for each key [seed], trained side by side."""
-        return [one.policy for one in self._trained(problem, keys, log)]
+        apart = self._apart(problem, None)
+        learned = [one.policy for one in self._trained(free_orders(problem) if apart else problem, keys, log)]
+        return [self._with_lots(problem, one, key, log) for one, key in zip(learned, keys)] if apart else learned
+
+    def _apart(self, problem: Problem, lesson: Lesson | None) -> bool:
+        """Whether a gap and a lot are tuned around the network, which learns as if orders cost nothing."""
+        tuned = choice("method.fixed_cost", self.fixed_cost, FIXED_COSTS) == TUNED
+        return tuned and lesson is None and isinstance(problem.system, Single) and costs_to_order(problem)
+
+    def _with_lots(self, problem: Problem, policy: Policy, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        budget = self.tuning.at_most(FEWEST, *((FEW, 2) if self.fast_mode else ()))
+        return with_lots(problem, policy, None, budget, named(key, "lots"), log)[0]
 
     def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None):
         checked = self.checked(problem)
@@ -69,7 +89,7 @@ class HDPO(Training):
             plain = original(problem)
             rule = baseline.tuned(plain, self.tuning, named(keys[0], "baseline"))
             beside = baseline.worth(plain, rule, checked.validation_paths)
-            if np.any(np.asarray(problem.cost.fixed_order) > 0):
+            if costs_to_order(problem):
                 lesson = lesson_of(residual.as_change(problem, rule), LESSON, named(keys[0], "lesson"))
         else:
             beside = baseline.worth(problem, lesson.teacher, checked.validation_paths)
@@ -100,5 +120,6 @@ class HDPO(Training):
         single = dict(features=names, hidden=widths, fixed_width=width, threshold=threshold, checkpoints=kept, fast_mode=False)
         single["discount"] = number("method.discount", self.discount, low=0, high=1, above=True)
         single["shaping"] = shaping.weight("method.shaping", self.shaping)
+        single["attention"] = past_of(self.attention, names, system.lead_time, problem.window)
         single["curriculum"] = curriculum.checked("method.curriculum", self.curriculum)
         return replace(self, **single, **counts, **rates)

@@ -22,6 +22,7 @@ from invbench.keys import named
 from invbench.learning import curriculum, features, imitation, networks, training
 from invbench.learning.actions import Normal
 from invbench.learning.advantages import Batch, batches, standardised
+from invbench.learning.attention import Past, past_of
 from invbench.learning.curriculum import Stage
 from invbench.learning.decisions import act, heads, mean_order, median_of_grid, parameters, pupil, world_of
 from invbench.learning.imitation import Lesson
@@ -58,6 +59,7 @@ class PPO:
     choices: int
     largest_order: float | None
     features: list[str] | tuple[str, ...]
+    attention: int | Past | None  # once checked, what its heads read
     hidden: list[int] | tuple[int, ...]
     members: int
     lanes: int
@@ -135,13 +137,13 @@ class PPO:
         counts["lanes"] = counts["minibatches"] * max(1, counts["lanes"] // (counts["minibatches"] * problem.items))
         require(self.average or max(rates["discount"]) < 1, "method.discount", "< 1 without method.average", self.discount)
         parts = -(-whole("method.episode", self.episode or problem.horizon, low=1) // counts["steps"])
-        chosen = set(features.checked("method.features", self.features))
+        chosen, seen = set(features.checked("method.features", self.features)), (problem.system.lead_time, problem.window)
         return replace(
             self, **counts, **rates, episode=parts * counts["steps"],
             critic_first=number("method.critic_first", self.critic_first, low=0, high=1),
             shaping=weight("method.shaping", self.shaping), curriculum=curriculum.checked("method.curriculum", self.curriculum),
             value_clip=self.value_clip and number("method.value_clip", self.value_clip, low=0),
-            features=features.ordered(chosen),
+            features=features.ordered(chosen), attention=past_of(self.attention, features.ordered(chosen), *seen),
             hidden=tuple(whole("method.hidden", width, low=1) for width in self.hidden),
         )  # fmt: skip
 
@@ -213,11 +215,11 @@ def _taught(learners: Learner, lesson: Lesson, problem: Problem, world: World, a
 def beginner(world: World, plan: PPO, inputs: int, key: Array, rates: Rates) -> Learner:
     """An untrained member, whose orders lie around mean demand."""
     mean = world.scales[plan.features[0]]
-    layers = networks.initial(named(key, "actor"), (inputs, *plan.hidden, plan.choices), scale_last=0.01)
+    layers = networks.initial(named(key, "actor"), (inputs, *plan.hidden, plan.choices), 0.01, plan.attention)
     actor = {"layers": world.actions.begin(layers, mean)}
     if isinstance(world.actions, Normal):
         actor["log_deviation"] = jnp.full(1, math.log(0.5), jnp.float32)
-    critic = networks.initial(named(key, "critic"), (inputs + plan.foresight, *plan.hidden, 1), scale_last=0.1)
+    critic = networks.initial(named(key, "critic"), (inputs + plan.foresight, *plan.hidden, 1), 0.1, plan.attention)
     moments = (optimiser(rates).init(actor), optimiser(rates).init(critic))
     first, nothing, least = actor["layers"], jnp.zeros((), jnp.int32), jnp.full((), -jnp.inf, jnp.float32)
     return Learner(actor, critic, moments, jnp.zeros_like(mean), nothing, rates, first, first, least)

@@ -69,10 +69,10 @@ class Learner(NamedTuple):
 
 def begin(plan: SAC, world: World, inputs: int, key: Array) -> Learner:
     """Untrained; the first orders lie around mean demand."""
-    *hidden, last = networks.initial(named(key, "actor"), (inputs, *plan.hidden, 2), scale_last=0.01)
+    *hidden, last = networks.initial(named(key, "actor"), (inputs, *plan.hidden, 2), 0.01, plan.attention)
     actor = (*hidden, last | {"bias": jnp.stack([jnp.ones(()), jnp.log(plan.deviation[0])])})
     sizes = (inputs + 1, *plan.hidden, 1)
-    critics = tuple(networks.initial(named(key, f"critic {i}"), sizes, scale_last=0.1) for i in range(2))
+    critics = tuple(networks.initial(named(key, f"critic {i}"), sizes, 0.1, plan.attention) for i in range(2))
     now = Learned(actor, critics, jnp.log(jnp.float32(HEAT)))
     return Learner(now, actor, critics, Learned(*(optimiser(plan, 1.0).init(part) for part in now)))
 
