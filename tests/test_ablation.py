@@ -14,10 +14,10 @@ FAST = [
     "~study.learners.ppo", "study.seeds=2", "evaluation.paths=16", "evaluation.horizon=24", "tuning.paths=32", "tuning.rounds=1",
     "tuning.candidates=16", "study.longer=2", "study.learners.hdpo.updates=20", "study.learners.hdpo.paths=4",
     "study.learners.hdpo.validation_paths=8", "~study.learners.sac",
-    "~study.around.imitation", "~study.around.residual", "~study.around.cvar",
+    "~study.around.imitation", "~study.around.residual", "~study.around.cvar", "~study.around.worst_case",
     *(f"~study.changes.{name}" for name in ("calendar", "history", "averages", "momentum", "days_of_supply")),
     *(f"~study.changes.{name}" for name in ("stockouts", "all_features", "shaping", "discounted")),
-    *(f"~study.changes.{name}" for name in ("average_reward", "continuous")),
+    *(f"~study.changes.{name}" for name in ("average_reward", "continuous", "attention", "discount")),
 ]  # fmt: skip
 
 
@@ -43,12 +43,21 @@ def test_effects_are_paired_with_the_plain_learner():
 def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
     study = run.build(compose("ablation", [], tmp_path)["study"])
     ppo, hdpo = (study.variants(study.learners[name]) for name in ("ppo", "hdpo"))
-    assert ppo.keys() - hdpo.keys() == {"shaping", "discounted", "average_reward", "continuous"}
+    assert ppo.keys() - hdpo.keys() == {"discounted", "average_reward", "continuous"}
+    assert hdpo.keys() - ppo.keys() == {"discount"} and hdpo["shaping"].shaping == 0.3 and hdpo["attention"].attention == 2
     assert ppo["longer training"].updates == 4 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
     assert ppo["bounds"].learner is ppo["plain"] and ppo["imitation"].learner is ppo["plain"]
     assert study.variants(study.learners["sac"])["longer training"].rollouts == 960
     assert "continuous" not in study.variants(study.learners["sac"]) and ppo["cvar"].inner is ppo["plain"]
     assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
+
+
+def test_what_is_put_upon_a_learner_takes_what_it_has_learned(tmp_path):
+    study = run.build(compose("ablation", [], tmp_path)["study"])
+    learned = ablation.Learned(policy=None)
+    ensemble = ablation._around(study.upon["ensemble"], learned)
+    assert ensemble.members.keys() == {"forecast_base_stock", "s_S", "learner"} and ensemble.members["learner"] is learned
+    assert ablation._around(study.upon["online"], learned).learner is learned
 
 
 def test_the_whole_study_with_tiny_budgets(tmp_path):
@@ -57,7 +66,7 @@ def test_the_whole_study_with_tiny_budgets(tmp_path):
     with open(tmp_path / "study" / "published.csv") as file:
         rows = list(csv.DictReader(file))
     effects = {row["instance"]: row for row in rows if row["quantity"] == "hdpo, effect"}
-    names = {"tuned rule", "curriculum", "longer training", "bounds"}
+    names = {"tuned rule", "curriculum", "longer training", "bounds", "ensemble", "online"}
     assert effects.keys() == names
     assert all(float(row["lower"]) < float(row["ours"]) < float(row["upper"]) for row in effects.values())
     page = (tmp_path / "study" / "index.html").read_text()

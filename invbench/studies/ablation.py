@@ -41,13 +41,26 @@ class Outcome(NamedTuple):
 
     benefit: np.ndarray  # [seed, path] net benefit of operations, money
     seconds: float  # of all seeds, compilation included
+    policies: tuple[Policy, ...] = ()  # of each seed
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A method that has learned already."""
+
+    policy: Policy
+    family: ClassVar[str] = "learned"
+
+    def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
+        return self.policy
 
 
 @dataclass(frozen=True)
 class Ablation(Printed):
-    """Every change of `changes` and every method of `around`, one at a time, for every learner.
+    """Every change of `changes`, every method of `around` and of `upon`, one at a time, for every learner.
 
-    A change replaces fields, and is left out for a learner that has not all of them.
+    A change replaces fields, and is left out for a learner that has not all of them, or has them so. What is in `around` trains the
+    learner anew; what is in `upon` takes what the plain one has learned.
     """
 
     title: ClassVar[str] = "What each switch of a learner is worth: effect on net benefit of operations, one change at a time"
@@ -59,6 +72,7 @@ class Ablation(Printed):
     learners: dict[str, Any]
     changes: dict[str, dict[str, Any]]
     around: dict[str, Any]
+    upon: dict[str, Any]
 
     def cells(self, config: dict[str, Any]) -> list[Cell]:
         return self._cells(self._outcomes(config))
@@ -83,7 +97,8 @@ class Ablation(Printed):
         length = next(name for name in LENGTHS if hasattr(learner, name))
         longer = {length: round(self.longer * getattr(learner, length))}
         changed = {name: given for name, given in self.changes.items() if _has(learner, given)} | {LONGER: longer}
-        found = {PLAIN: learner} | {name: replace(learner, **given) for name, given in changed.items()}
+        changed = {name: replace(learner, **given) for name, given in changed.items()}
+        found = {PLAIN: learner} | {name: one for name, one in changed.items() if one != learner}
         return found | {name: _around(method, learner) for name, method in self.around.items()}
 
     def _outcomes(self, config: dict[str, Any]) -> dict[str, dict[str, Outcome]]:
@@ -98,6 +113,8 @@ class Ablation(Printed):
         for name, learner in self.learners.items():
             keys = jax.random.split(root(config["seed"], "method", name), self.seeds)
             done = {what: _trained(problem, paths, name, what, one, keys) for what, one in self.variants(learner).items()}
+            for what, method in self.upon.items():
+                done[what] = _put_upon(problem, paths, name, what, [_around(method, Learned(one)) for one in done[PLAIN].policies], keys)
             found[name_of(name, learner)] = done
         return found
 
@@ -118,7 +135,10 @@ class Ablation(Printed):
 
 
 def _around(method: Any, learner: Any) -> Any:
-    """A method around the learner, whatever it calls what is inside."""
+    """A method around the learner, whatever it calls what is inside; among members it takes the place of what is learned."""
+    if hasattr(method, "members"):
+        rules = {name: member for name, member in method.members.items() if member.family == "traditional"}
+        return replace(method, members=rules | {"learner": learner})
     return replace(method, **{"learner" if hasattr(method, "learner") else "inner": learner})
 
 
@@ -129,7 +149,16 @@ def _has(learner: Any, given: dict[str, Any]) -> bool:
 
 def _trained(problem: Problem, paths: Paths, name: str, what: str, method: Any, keys: Array) -> Outcome:
     """A learner with a change, for each key."""
-    found = _judged(problem, paths, lambda: fitted(method, problem.for_fitting(), keys, Log(Tracker(), None)))
+    return _said(name, what, _judged(problem, paths, lambda: fitted(method, problem.for_fitting(), keys, Log(Tracker(), None))))
+
+
+def _put_upon(problem: Problem, paths: Paths, name: str, what: str, methods: list[Any], keys: Array) -> Outcome:
+    """A method around what was learned with each key."""
+    fit, log = problem.for_fitting(), Log(Tracker(), None)
+    return _said(name, what, _judged(problem, paths, lambda: [one.fit(fit, key, log) for one, key in zip(methods, keys)]))
+
+
+def _said(name: str, what: str, found: Outcome) -> Outcome:
     say(f"{name}, {what}: {found.benefit.mean():,.6g}, {found.seconds:.0f} s")
     return found
 
@@ -139,7 +168,7 @@ def _judged(problem: Problem, paths: Paths, fit: Callable[[], list[Policy]]) -> 
     started = time.perf_counter()
     policies = fit()
     benefit = [np.asarray(problem.benefit(policy, paths), np.float64).sum(1) for policy in policies]
-    return Outcome(np.stack(benefit), time.perf_counter() - started)
+    return Outcome(np.stack(benefit), time.perf_counter() - started, tuple(policies))
 
 
 def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterator[Cell]:
