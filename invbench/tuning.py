@@ -56,7 +56,7 @@ def search(
     `policy.params` holds what is not tuned; each candidate adds `names` as leaves [item]. whole: [parameter] bool,
     parameters that are whole numbers.
     """
-    count = max(64, min(budget.paths, PATH_VALUES // problem.items))
+    count = simulated_paths(problem, budget)
     paths = problem.training_paths(key, count)
     low, high = (np.broadcast_to(bound, (len(names), problem.items)).astype(float) for bound in (low, high))
     side = max(4, int(budget.candidates ** (1 / len(names)) + 1e-9))
@@ -74,6 +74,11 @@ def search(
         reach = 2.5 * reach / (side - 1)  # 1.25 steps of the grid: the optimum lies within one step of the best point
         lower, upper = np.maximum(best - reach, low), np.minimum(best + reach, high)
     return Tuned(best, value, budget.rounds * side ** len(names), count)
+
+
+def simulated_paths(problem: Problem, budget: Budget) -> int:
+    """Training paths that a budget comes to: fewer where there are many items."""
+    return max(64, min(budget.paths, PATH_VALUES // problem.items))
 
 
 def _grid(low: np.ndarray, high: np.ndarray, side: int) -> np.ndarray:

@@ -47,7 +47,7 @@ def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
     assert hdpo.keys() - ppo.keys() == {"discount"} and hdpo["shaping"].shaping == 0.3 and hdpo["attention"].attention == 2
     assert ppo["longer training"].updates == 4 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
     assert ppo["bounds"].learner is ppo["plain"] and ppo["imitation"].learner is ppo["plain"]
-    assert study.variants(study.learners["sac"])["longer training"].rollouts == 960
+    assert study.variants(study.learners["sac"])["longer training"].rollouts == 640
     assert "continuous" not in study.variants(study.learners["sac"]) and ppo["cvar"].inner is ppo["plain"]
     assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
 

@@ -142,6 +142,27 @@ def test_the_worst_case_looks_at_the_worst_level():
     assert level(policy) == LEVELS[np.argmax(least)] > level(neutral(problem))
 
 
+class Several:
+    """A rule that can be fitted with several keys at once."""
+
+    def fit_seeds(self, problem, keys, log):
+        return [run.build(RULE).fit(problem, key, log) for key in keys]
+
+    def fit(self, problem, key, log):
+        return self.fit_seeds(problem, key.reshape(1), log)[0]
+
+
+def test_seeds_side_by_side_come_to_what_each_comes_to():
+    problem = replace(newsvendor(), horizon=1)
+    method = replace(aimed("risk_averse", goal="cvar", tail=0.2, paths=500, rounds=1), inner=Several())
+    keys = jax.random.split(KEY, 2)
+    together = method.fit_seeds(problem, keys, ignore)
+    for policy, key in zip(together, keys, strict=True):
+        alone = method.fit(problem, key, ignore)
+        for one, other in zip(jax.tree.leaves(policy.params), jax.tree.leaves(alone.params), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     "name, fields, field",
     [

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import probes
@@ -133,3 +134,14 @@ def test_teachers_that_know_the_future_or_look_back_where_nothing_is_kept_are_re
     back = Policy({name: jnp.ones(1) for name in ("cover", "fixed_order", "holding")}, economic_lot, window=4)
     with pytest.raises(ValueError, match="method.teacher must be a rule of what is observed today, .* got 'economic_lot'"):
         Residual(Given(RULE), warm("hdpo", back)).fit(probes.lead_time(), root(0, "m"), probes.ignore)
+
+
+@pytest.mark.parametrize("name", ["ppo", "hdpo"])
+def test_seeds_have_one_teacher(name):
+    problem, teacher = probes.lead_time(), Given(RULE)
+    calls = []
+    teacher.fit = lambda problem, key, log: calls.append(key) or RULE
+    keys = jax.random.split(root(0, "method", "imitation"), 2)
+    method = replace(warm(name, effort=replace(EFFORT, updates=40)), teacher=teacher)
+    one, two = (jax.tree.leaves(policy.params) for policy in method.fit_seeds(problem, keys, probes.ignore))
+    assert len(calls) == 1 and any(not np.array_equal(a, b) for a, b in zip(one, two))

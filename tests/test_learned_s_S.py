@@ -10,7 +10,7 @@ from probes import ignore, posed
 
 from invbench.dynamics import single
 from invbench.keys import root
-from invbench.learning import checkpoint, levelled
+from invbench.learning import checkpoint, levelled, lots
 from invbench.methods.learned_s_S import LearnedReorderUpTo
 from invbench.methods.s_S import ReorderUpTo
 from invbench.scenarios import autoregressive, poisson
@@ -124,3 +124,10 @@ def part(params, observation, key):
 def test_bad_targets(targets, sentence):
     with pytest.raises(ValueError, match=sentence):
         made(targets, 14.0).fit(backlog(), root(0, "a"), ignore)
+
+
+@pytest.mark.parametrize("items, horizon, expected", [(1, 365, Budget(250, 256, 4)), (1000, 90, Budget(250, 34, 2))])
+def test_many_items_are_tuned_on_a_coarser_grid(items, horizon, expected):
+    """1,000 items, 64 paths, 90 periods: 5.76 M calls of the network for a candidate, 4e8 / 5.76e6 / 2 = 34 in each round."""
+    problem = replace(posed(poisson.create(mean=5.0, items=items), single.create(lead_time=1, backlog=True)), horizon=horizon)
+    assert lots._affordable(problem, Budget(250, 256, 4)) == expected

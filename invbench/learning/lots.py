@@ -14,11 +14,12 @@ import numpy as np
 from invbench.keys import named
 from invbench.learning.residual import part_of
 from invbench.problem import Problem
-from invbench.tuning import Budget, is_whole, levels, lot, search
+from invbench.tuning import Budget, is_whole, levels, lot, search, simulated_paths
 from invbench.types import Array, Observation, Policy
 
 DEEPEST = 4.0  # periods of mean demand that the reorder point may lie below the learner's target
 FEWEST = 250  # paths: each simulation calls the network, so that fewer are simulated than for a rule
+CALLS = 4e8  # of the network, in all: with many items fewer gaps and lots are tried
 
 
 def costs_to_order(problem: Problem) -> bool:
@@ -47,9 +48,18 @@ def with_lots(
     low = np.stack([np.full(problem.items, -DEEPEST), np.zeros(problem.items)])
     high = np.stack([np.full(problem.items, 0.0 if base is None else DEEPEST), most])
     names = ("shift", "lot")
-    found = search(problem, template, names, low, high, np.zeros(2, bool), budget, named(key, "tuning"), log)
+    affordable = _affordable(problem, budget)
+    found = search(problem, template, names, low, high, np.zeros(2, bool), affordable, named(key, "tuning"), log)
     params = {name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)}
     return template._replace(params=fixed | params), float(found.value.sum())
+
+
+def _affordable(problem: Problem, budget: Budget) -> Budget:
+    """The budget, or so much of it that the network is called about `CALLS` times; never less than a coarse grid, twice."""
+    each = simulated_paths(problem, budget) * problem.items * problem.horizon
+    if each * budget.candidates * budget.rounds <= CALLS:
+        return budget
+    return budget.at_most(candidates=max(16, int(CALLS / each / 2)), rounds=2)
 
 
 def reorder(params: dict[str, Any], observation: Observation, key: Array | None) -> Array:

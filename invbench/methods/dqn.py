@@ -44,9 +44,11 @@ class DQN(Plan):
         """Raises ValueError where a field or the system makes no sense, and `training.Diverged`."""
         return fitted("dqn", problem, self.checked(problem), RULES, key.reshape(1), log, lesson)[0]
 
-    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+    def fit_seeds(
+        self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None
+    ) -> list[Policy]:
         """A policy for each key [seed], the best of as many members; all are trained side by side, with money in one scale."""
-        return fitted("dqn", problem, self.checked(problem), RULES, keys, log)
+        return fitted("dqn", problem, self.checked(problem), RULES, keys, log, lesson)
 
     def checked(self, problem: Problem) -> "DQN":
         """The same with every field checked, and as one compiled program depends on it."""

@@ -67,10 +67,12 @@ class HDPO(Training):
         best = max(learned, key=lambda one: one.benefit).policy
         return self._with_lots(problem, best, key, log) if apart else best
 
-    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+    def fit_seeds(
+        self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None
+    ) -> list[Policy]:
         """A policy for each key [seed], trained side by side."""
-        apart = self._apart(problem, None)
-        learned = [one.policy for one in self._trained(free_orders(problem) if apart else problem, keys, log)]
+        apart = self._apart(problem, lesson)
+        learned = [one.policy for one in self._trained(free_orders(problem) if apart else problem, keys, log, lesson)]
         return [self._with_lots(problem, one, key, log) for one, key in zip(learned, keys)] if apart else learned
 
     def _apart(self, problem: Problem, lesson: Lesson | None) -> bool:

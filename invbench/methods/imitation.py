@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from inspect import signature
 from typing import Any
 
+import jax
+
 from invbench.checks import require
 from invbench.keys import named
 from invbench.learning import residual
@@ -28,6 +30,11 @@ class Imitation(AroundLearner, Effort):
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where the teacher cannot be imitated, or the learner cannot begin as another policy."""
         return self.learner.fit(problem, named(key, "learner"), log, self._lesson(problem, key, log))
+
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed]; the teacher is fitted, and what it says written down, once."""
+        own = jax.vmap(lambda key: named(key, "learner"))(keys)
+        return self.learner.fit_seeds(problem, own, log, self._lesson(problem, keys[0], log))
 
     def _lesson(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Lesson:
         """What the teacher has to say. Where orders are changes of a rule's, so are the teacher's."""

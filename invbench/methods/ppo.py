@@ -99,9 +99,11 @@ class PPO:
         """
         return self._fitted(problem, key.reshape(1), log, lesson)[0]
 
-    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+    def fit_seeds(
+        self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None
+    ) -> list[Policy]:
         """A policy for each key [seed], the best of as many members; all are trained side by side, with money in one scale."""
-        return self._fitted(problem, keys, log, None)
+        return self._fitted(problem, keys, log, lesson)
 
     def _fitted(self, problem: Problem, keys: Array, log: Callable, lesson: Lesson | None) -> list[Policy]:
         plan = self.checked(problem)

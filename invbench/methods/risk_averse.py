@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -43,19 +44,35 @@ class RiskAverse(AroundMethod):
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field makes no sense, or the method inside gives no policy for each item by itself."""
+        again = lambda problem, log: self.inner.fit(problem, named(key, "inner"), log)  # noqa: E731
+        return self._goal_reached(problem, key, again(problem, log), again, log)
+
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed]; the first fits of the method inside are made side by side, where it can."""
+        if not hasattr(self.inner, "fit_seeds"):
+            return [self.fit(problem, key, log) for key in keys]
+        own = jax.vmap(lambda key: named(key, "inner"))(keys)
+        first = self.inner.fit_seeds(problem, own, log)
+        again = [lambda problem, log, key=key: self.inner.fit_seeds(problem, key.reshape(1), log)[0] for key in own]
+        return [self._goal_reached(problem, *one, log) for one in zip(keys, first, again, strict=True)]
+
+    def _goal_reached(
+        self, problem: Problem, key: Array, fitted: Policy, again: Callable, log: Callable[[dict, int], None]
+    ) -> Policy:
+        """What is best for the goal of the first fit and those to harder futures. again: (problem, log) -> fit."""
         goal = goals.create(self.goal, self.tail, self.levels)
         for name, low in (("rounds", 0), ("paths", 2)):
             whole(f"method.{name}", getattr(self, name), low=low)
         number("method.mix", self.mix, low=0, high=1), number("method.reach", self.reach, low=0)
         bank, choice = _bank(problem, named(key, "bank"), self.paths), problem.training_paths(named(key, "choice"), self.paths)
-        fitted, candidates = self.inner.fit(problem, named(key, "inner"), log), []
+        candidates = []
         for round_ in range(self.rounds + 1):
             plain, adjusted = self._adjusted(problem, goal, fitted, key, log)
             candidates += [(self._worth(problem, goal, one, choice), one) for one in (plain, adjusted)]
             log({"risk/worth": candidates[-1][0]}, round_)
             if round_ < self.rounds:
                 hard = replace(problem, scenario=self._harder(problem, goal, adjusted, bank))
-                fitted = self.inner.fit(hard, named(key, "inner"), Apart(log, f"round-{round_ + 1}"))
+                fitted = again(hard, Apart(log, f"round-{round_ + 1}"))
         return max(candidates, key=lambda one: one[0])[1]
 
     def _adjusted(self, problem: Problem, goal: Goal, policy: Policy, key: Array, log: Callable) -> tuple[Policy, Policy]:
