@@ -136,12 +136,13 @@ def test_teachers_that_know_the_future_or_look_back_where_nothing_is_kept_are_re
         Residual(Given(RULE), warm("hdpo", back)).fit(probes.lead_time(), root(0, "m"), probes.ignore)
 
 
-@pytest.mark.parametrize("name", ["ppo", "hdpo"])
-def test_seeds_have_one_teacher(name):
+@pytest.mark.parametrize("name, fields", [("ppo", dict(learning_rate=0.01)), ("hdpo", dict(learning_rate=0.01, updates=60))])
+def test_seeds_have_one_teacher_and_differ_by_what_they_learn(name, fields):
     problem, teacher = probes.lead_time(), Given(RULE)
     calls = []
     teacher.fit = lambda problem, key, log: calls.append(key) or RULE
     keys = jax.random.split(root(0, "method", "imitation"), 2)
-    method = replace(warm(name, effort=replace(EFFORT, updates=40)), teacher=teacher)
+    learner = probes.made(name, **({"tuning": None} if name == "hdpo" else {}), **BARELY[name] | fields)
+    method = replace(warm(learner, effort=replace(EFFORT, updates=40)), teacher=teacher)
     one, two = (jax.tree.leaves(policy.params) for policy in method.fit_seeds(problem, keys, probes.ignore))
     assert len(calls) == 1 and any(not np.array_equal(a, b) for a, b in zip(one, two))

@@ -32,7 +32,7 @@ class Imitation(AroundLearner, Effort):
         return self.learner.fit(problem, named(key, "learner"), log, self._lesson(problem, key, log))
 
     def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
-        """A policy for each key [seed]; the teacher is fitted, and what it says written down, once."""
+        """A policy for each key [seed]; the teacher is fitted, and copied, once: all begin as the same network."""
         own = jax.vmap(lambda key: named(key, "learner"))(keys)
         return self.learner.fit_seeds(problem, own, log, self._lesson(problem, keys[0], log))
 
