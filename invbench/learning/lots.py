@@ -19,6 +19,7 @@ from invbench.types import Array, Observation, Policy
 
 DEEPEST = 4.0  # periods of mean demand that the reorder point may lie below the learner's target
 FEWEST = 250  # paths: each simulation calls the network, so that fewer are simulated than for a rule
+TRIED = 100  # gaps and lots in a round, for the same reason
 CALLS = 4e8  # of the network, in all: with many items fewer gaps and lots are tried
 
 

@@ -18,7 +18,7 @@ from invbench.learning.attention import past_of
 from invbench.learning.bounds import original
 from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Effort, Lesson, lesson_of
-from invbench.learning.lots import FEWEST, costs_to_order, free_orders, with_lots
+from invbench.learning.lots import FEWEST, TRIED, costs_to_order, free_orders, with_lots
 from invbench.learning.pathwise import train
 from invbench.learning.rates import several
 from invbench.learning.stored import stored
@@ -30,7 +30,6 @@ from invbench.types import Array, Policy
 LESSON = Effort(paths=256, periods=64, explore=0.1, updates=4000, batch=256, learning_rate=5e-3)  # where orders have a fixed cost
 SHORTEST_TAIL = 8  # periods, where the tail follows from the lead time
 FAST = 10  # times fewer updates in fast mode
-FEW = 100  # gaps and lots of a round in fast mode
 TUNED, SMOOTHED = FIXED_COSTS = "tuned", "smoothed"
 
 
@@ -81,7 +80,7 @@ class HDPO(Training):
         return tuned and lesson is None and isinstance(problem.system, Single) and costs_to_order(problem)
 
     def _with_lots(self, problem: Problem, policy: Policy, key: Array, log: Callable[[dict, int], None]) -> Policy:
-        budget = self.tuning.at_most(FEWEST, *((FEW, 2) if self.fast_mode else ()))
+        budget = self.tuning.at_most(FEWEST, TRIED, 2 if self.fast_mode else 3)
         return with_lots(problem, policy, None, budget, named(key, "lots"), log)[0]
 
     def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None):
