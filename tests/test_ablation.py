@@ -45,9 +45,9 @@ def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
     ppo, hdpo = (study.variants(study.learners[name]) for name in ("ppo", "hdpo"))
     assert ppo.keys() - hdpo.keys() == {"discounted", "average_reward", "continuous"}
     assert hdpo.keys() - ppo.keys() == {"discount"} and hdpo["shaping"].shaping == 0.3 and hdpo["attention"].attention == 2
-    assert ppo["longer training"].updates == 4 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
+    assert ppo["longer training"].updates == 3 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
     assert ppo["bounds"].learner is ppo["plain"] and ppo["imitation"].learner is ppo["plain"]
-    assert study.variants(study.learners["sac"])["longer training"].rollouts == 640
+    assert study.variants(study.learners["sac"])["longer training"].rollouts == 480
     assert "continuous" not in study.variants(study.learners["sac"]) and ppo["cvar"].inner is ppo["plain"]
     assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
 
