@@ -42,7 +42,7 @@ def with_lots(
     Gap and lot are tuned with names of `key`: levels, whole, tuning.
     """
     mean, _ = levels(problem, named(key, "levels"))
-    fixed = {"target": part_of(learned._replace(window=0, misses=False)), "unit": jnp.asarray(np.maximum(mean, 1e-6), jnp.float32)}
+    fixed = {"target": part_of(learned._replace(window=0)), "unit": jnp.asarray(np.maximum(mean, 1e-6), jnp.float32)}
     fixed |= {"whole": jnp.full(1, is_whole(problem, named(key, "whole")))} | ({} if base is None else {"base": base})
     template = learned._replace(params=fixed, apply=reorder if base is None else reorder_to_level)
     most = lot(problem, mean) / np.maximum(mean, 1e-6)
