@@ -15,12 +15,13 @@ from invbench.exact import chain, optimum
 from invbench.formulas import Stationary
 from invbench.keys import root
 from invbench.learning import pathwise, unrolls
-from invbench.learning.lots import reorder
+from invbench.learning.lots import reorder, reorder_to_level
 from invbench.learning.rates import apart
 from invbench.learning.shaping import Potential
 from invbench.learning.training import Diverged
 from invbench.methods import constant_order
 from invbench.methods.hdpo import HDPO
+from invbench.methods.s_S import ReorderUpTo
 from invbench.problem import Problem
 from invbench.scenarios import normal, poisson, uniform_discrete
 from invbench.tuning import Budget
@@ -120,11 +121,25 @@ def test_a_fixed_cost_makes_orders_fewer_and_larger(fixed_cost, updates, worst):
     assert 35.02 - 0.01 <= lower <= upper < worst
 
 
+@pytest.mark.parametrize("fixed_order, apply", [(64.0, reorder_to_level), (4.0, reorder)])
+def test_levels_are_learned_where_a_lot_lasts_for_periods(fixed_order, apply):
+    """Mean 10, h = 1: an economic lot of 36 lasts for 3.6 periods, one of 9 for 0.9."""
+    problem = replace(posed(9.0, 1, fixed_order=fixed_order, mean=10.0), window=4)
+    learner = replace(SMALL, features=("on_hand", "pipeline", "history", "days_of_supply"), tuning=Budget(250, 100, 3))
+    policy = learner.fit(problem, root(0, "method", "hdpo"), ignore)
+    rule = ReorderUpTo(Budget(250, 256, 3)).fit(problem, root(0, "rule"), ignore)
+    paths = problem.validation_paths(500)
+    ours, best = (-float(np.asarray(problem.benefit(one, paths)).mean()) for one in (policy, rule))
+    assert policy.apply is apply and policy.window == 4
+    assert ours < 1.03 * best
+
+
 def test_seeds_side_by_side_have_lots_of_their_own():
     problem = posed(9.0, 0, fixed_order=64.0, backlog=True, mean=10.0)
     one, two = TINY.fit_seeds(problem, jax.random.split(root(0, "method", "hdpo"), 2), ignore)
     assert one.apply is two.apply is reorder
-    assert np.asarray(one.params["lot"]) > 0 and not np.array_equal(one.params["target"].params.layers[0]["weights"], two.params["target"].params.layers[0]["weights"])
+    first, second = (policy.params["target"].params.layers[0]["weights"] for policy in (one, two))
+    assert np.asarray(one.params["lot"]) > 0 and not np.array_equal(first, second)
 
 
 def leaves(policy):

@@ -33,6 +33,13 @@ def free_orders(problem: Problem) -> Problem:
     return replace(problem, cost=replace(problem.cost, fixed_order=0.0 * np.asarray(problem.cost.fixed_order)))
 
 
+def periods_of_a_lot(problem: Problem, key: Array) -> float:
+    """How long the economic order quantity (Harris 1913) lasts, on average over the items."""
+    mean = np.maximum(levels(problem, key)[0], 1e-9)
+    fixed, holding = (np.asarray(rate, float) for rate in (problem.cost.fixed_order, problem.cost.holding))
+    return float(np.mean(np.sqrt(2 * fixed / (mean * np.maximum(holding, 1e-9)))))
+
+
 def with_lots(
     problem: Problem, learned: Policy, base: Array | None, budget: Budget, key: Array, log: Callable[[dict, int], None]
 ) -> tuple[Policy, float]:

@@ -18,7 +18,8 @@ from invbench.learning.attention import past_of
 from invbench.learning.bounds import original
 from invbench.learning.curriculum import Stage
 from invbench.learning.imitation import Effort, Lesson, lesson_of
-from invbench.learning.lots import FEWEST, TRIED, costs_to_order, free_orders, with_lots
+from invbench.learning.levelled import levelled
+from invbench.learning.lots import FEWEST, TRIED, costs_to_order, free_orders, periods_of_a_lot, with_lots
 from invbench.learning.pathwise import train
 from invbench.learning.rates import several
 from invbench.learning.stored import stored
@@ -30,6 +31,7 @@ from invbench.types import Array, Policy
 LESSON = Effort(paths=256, periods=64, explore=0.1, updates=4000, batch=256, learning_rate=5e-3)  # where orders have a fixed cost
 SHORTEST_TAIL = 8  # periods, where the tail follows from the lead time
 FAST = 10  # times fewer updates in fast mode
+LONG = 1.5  # periods of demand in an economic lot from which on levels are learned
 TUNED, SMOOTHED = FIXED_COSTS = "tuned", "smoothed"
 
 
@@ -60,28 +62,43 @@ class HDPO(Training):
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `Diverged`."""
-        apart = self._apart(problem, lesson)
         keys = jax.random.split(key, whole("method.seeds", self.seeds, low=1))
-        learned = self._trained(free_orders(problem) if apart else problem, keys, log, lesson)
-        best = max(learned, key=lambda one: one.benefit).policy
-        return self._with_lots(problem, best, key, log) if apart else best
+        if not self._apart(problem, lesson):
+            return max(self._trained(problem, keys, log, lesson), key=lambda one: one.benefit).policy
+        learner, free = self._free(problem, key)
+        best = max(learner._trained(free, keys, log), key=lambda one: one.benefit).policy
+        return self._with_lots(problem, free, best, key, log)
 
     def fit_seeds(
         self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None
     ) -> list[Policy]:
         """A policy for each key [seed], trained side by side."""
-        apart = self._apart(problem, lesson)
-        learned = [one.policy for one in self._trained(free_orders(problem) if apart else problem, keys, log, lesson)]
-        return [self._with_lots(problem, one, key, log) for one, key in zip(learned, keys)] if apart else learned
+        if not self._apart(problem, lesson):
+            return [one.policy for one in self._trained(problem, keys, log, lesson)]
+        learner, free = self._free(problem, keys[0])
+        learned = [one.policy for one in learner._trained(free, keys, log)]
+        return [self._with_lots(problem, free, one, key, log) for one, key in zip(learned, keys)]
 
     def _apart(self, problem: Problem, lesson: Lesson | None) -> bool:
         """Whether a gap and a lot are tuned around the network, which learns as if orders cost nothing."""
         tuned = choice("method.fixed_cost", self.fixed_cost, FIXED_COSTS) == TUNED
         return tuned and lesson is None and isinstance(problem.system, Single) and costs_to_order(problem)
 
-    def _with_lots(self, problem: Problem, policy: Policy, key: Array, log: Callable[[dict, int], None]) -> Policy:
+    def _free(self, problem: Problem, key: Array) -> tuple["HDPO", Problem]:
+        """Who learns what if orders cost nothing: orders, or where a lot lasts for periods, levels to order up to.
+
+        With large lots stock on its way is nothing that was met while orders were free; a level looks at demand alone.
+        """
+        free, names = free_orders(problem), features.checked("method.features", self.features)
+        of_demand = [name for name in names if name not in (*features.OF_STOCK, "days_of_supply")]
+        if not of_demand or periods_of_a_lot(problem, named(key, "lots", "levels")) < LONG:
+            return self, free
+        given = [self.features[names.index(name)] for name in of_demand]
+        return replace(self, features=given), levelled(free, named(key, "lots", "base"))
+
+    def _with_lots(self, problem: Problem, free: Problem, policy: Policy, key: Array, log: Callable) -> Policy:
         budget = self.tuning.at_most(FEWEST, TRIED, 2 if self.fast_mode else 3)
-        return with_lots(problem, policy, None, budget, named(key, "lots"), log)[0]
+        return with_lots(problem, policy, getattr(free.system, "base", None), budget, named(key, "lots"), log)[0]
 
     def _trained(self, problem: Problem, keys: Array, log: Callable[[dict, int], None], lesson: Lesson | None = None):
         checked = self.checked(problem)
