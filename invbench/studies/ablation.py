@@ -116,6 +116,7 @@ class Ablation(Printed):
             for what, method in self.upon.items():
                 done[what] = _put_upon(problem, paths, name, what, [_around(method, Learned(one)) for one in done[PLAIN].policies], keys)
             found[name_of(name, learner)] = done
+            jax.clear_caches()  # programs of fifty trainings need more memory maps than a process may have
         return found
 
     def _rule(self, problem: Problem, config: dict[str, Any]) -> Policy:
