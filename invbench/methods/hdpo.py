@@ -91,7 +91,8 @@ class HDPO(Training):
         """
         free, names = free_orders(problem), features.checked("method.features", self.features)
         of_demand = [name for name in names if name not in (*features.OF_STOCK, "days_of_supply")]
-        if not of_demand or periods_of_a_lot(problem, named(key, "lots", "levels")) < LONG:
+        seen = features.count(of_demand, problem.system.lead_time, problem.window)
+        if not seen or periods_of_a_lot(problem, named(key, "lots", "levels")) < LONG:
             return self, free
         given = [self.features[names.index(name)] for name in of_demand]
         return replace(self, features=given), levelled(free, named(key, "lots", "base"))
