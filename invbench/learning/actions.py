@@ -4,7 +4,6 @@
 """
 
 import warnings
-from functools import reduce
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -164,10 +163,9 @@ Actions = Grid | Normal
 
 
 def _steps(outputs: Array) -> list[Array]:
-    """Cumulated odds [...] of each output; the last are those of all. Row by row: operations over a first axis are slow."""
-    rows = list(outputs)
-    most = reduce(jnp.maximum, rows)
-    return list(accumulate(jnp.exp(row - most) for row in rows))
+    """Cumulated odds [...] of each output; the last are those of all. Row by row: cumulating over a first axis is slow."""
+    most = outputs.max(0)
+    return list(accumulate(jnp.exp(row - most) for row in list(outputs)))
 
 
 def _biased(layers: tuple, bias: Array) -> tuple:
