@@ -34,6 +34,7 @@ def spaces() -> Path:
 
 def register() -> None:
     """Make the groups `experiment` and `sweep` known to Hydra: each YAML is a delta to the whole config."""
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # Hydra copies its sources to compose; of the store there is only one
     for group in DELTAS:
         for path in sorted(deltas(group).glob("*.yaml")):
             register_delta(group, path.stem, OmegaConf.load(path))

@@ -69,6 +69,11 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, read by libyaml where there is one: ten times as fast."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file, or None where there is none that is whole."""
     try:
@@ -133,7 +138,7 @@ def home(sweep: Path, label: str) -> Path | None:
 
 def _changed(parent: Path, old: str, config: dict[str, Any]) -> str:
     path = parent / old / CONFIG
-    before = yaml.safe_load(path.read_text()) if path.exists() else {}
+    before = read_yaml(path) if path.exists() else {}
     changed = diff(content(before), content(config)) or "not the config: the data files that it names"
     return f"{parent.name} holds results of another config; give another name=, or delete it. What changed:\n{changed}"
 

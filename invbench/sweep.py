@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -67,17 +66,17 @@ def load(folder: Path, labels: list[str]) -> list[Job]:
 def _load(home: Path | None, label: str) -> Job:
     if home is None:
         return Job(_guess(label), "missing", "the job did not start", {}, {}, {})
-    config = yaml.safe_load((home / jobs.CONFIG).read_text()) if (home / jobs.CONFIG).exists() else _guess(label)
+    config = jobs.read_yaml(home / jobs.CONFIG) if (home / jobs.CONFIG).exists() else _guess(label)
     wrong = jobs.damage(home) if home.exists() else "unfinished"
     if wrong:
         failed = jobs.read_json(home / jobs.FAILED)
         return Job(config, "failed" if failed else "missing", failed["error"] if failed else wrong, {}, {}, {})
-    return finished(home)
+    return finished(home, config)
 
 
-def finished(home: Path) -> Job:
-    """A job whose files are all written."""
-    config = yaml.safe_load((home / jobs.CONFIG).read_text())
+def finished(home: Path, config: dict[str, Any] | None = None) -> Job:
+    """A job whose files are all written; its config where that is read already."""
+    config = config or jobs.read_yaml(home / jobs.CONFIG)
     found = jobs.read_json(home / "report.json")
     curve = jobs.read_json(home / "curve.json") or ()
     return Job(config, "done", "", found, _arrays(home / "values.npz"), _arrays(home / "trajectory.npz"), tuple(curve))

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -122,7 +121,7 @@ def rerun(arguments: list[str]) -> int:
     folder = _folder(arguments, "rerun")
     if jobs.damage(folder):
         raise Refused(f"{folder.name} is no finished job: {jobs.damage(folder)}")
-    plain = yaml.safe_load((folder / jobs.CONFIG).read_text())
+    plain = jobs.read_yaml(folder / jobs.CONFIG)
     run.check_targets(plain)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".rerun-") as place:
         again = Path(place)

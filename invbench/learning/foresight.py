@@ -23,7 +23,7 @@ from invbench.types import Array, Policy
 WEEK = 7  # periods without which a series has no scale that is free of weekdays
 FAST = 10  # times fewer updates in fast mode
 FEW_WINDOWS = 1024  # that validate in fast mode
-FEW = 64  # candidates of a round in fast mode, at most
+FEW, FEWER_PATHS = 64, 500  # candidates of a round in fast mode, and paths, at most
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Foresight:
 
     def _budget(self) -> Budget:
         """What may be simulated to choose the levels: in fast mode a fraction of it."""
-        return self.tuning.at_most(candidates=FEW, rounds=2) if self.fast_mode else self.tuning
+        return self.tuning.at_most(paths=FEWER_PATHS, candidates=FEW, rounds=2) if self.fast_mode else self.tuning
 
     def _suits(self, problem: Problem) -> None:
         """Raise ValueError where the problem is none for such a network."""
