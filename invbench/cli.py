@@ -1,6 +1,7 @@
 """The command `invbench`: Hydra runs and sweeps, and the verbs beside them. Its last line on stdout is the folder written."""
 
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -156,8 +157,9 @@ def _sweep(arguments: list[str]) -> int:
         planned = sweep.plan(arguments, folder)
         bar = stack.enter_context(_progress())
         task = bar.add_task("sweep", total=len(planned), what="")
-        stack.enter_context(_composed_once())
-        _hydra(arguments, lambda config: _member(config, bar, task))
+        ahead = stack.enter_context(_ahead(arguments))
+        stack.enter_context(_composed_once(_offer_to(ahead, folder, planned)))
+        _hydra(arguments, lambda config: _member(config, bar, task, ahead))
         bar.update(task, what="report")
         code = sweep.conclude(folder, planned, "invbench " + " ".join(sys.argv[1:]))
     print(folder)
@@ -165,11 +167,43 @@ def _sweep(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _composed_once() -> Iterator[None]:
-    """Hydra composes every job of a sweep to check it, and again to run it: here the second time it takes the first's."""
+def _ahead(arguments: list[str]) -> Iterator[Any]:
+    """Where fits are made ahead of their jobs; None where jobs run in other processes."""
+    from invbench.ahead import Ahead
+
+    if any(argument.lstrip("+").startswith("hydra/launcher=") for argument in arguments):
+        yield None
+        return
+    ahead = Ahead()
+    try:
+        yield ahead
+    finally:
+        ahead.close()
+
+
+def _offer_to(ahead: Any, folder: Path, planned: list[str]) -> Callable[[Any], None]:
+    """Takes the config of each job as it is composed, in order, and offers it to be fitted ahead where the job is not done."""
+    labels = iter(planned)
+
+    def offer(config: Any) -> None:
+        home = jobs.home(folder, next(labels, ""))
+        if ahead is not None and (home is None or not (home / jobs.DONE).exists()):
+            ahead.offer(config)
+
+    return offer
+
+
+@contextmanager
+def _composed_once(composed: Callable[[Any], None]) -> Iterator[None]:
+    """Hydra composes every job of a sweep to check it, and again to run it: here the second time it takes the first's.
+
+    Every file of the config is read once, too. composed: is told of each config the first time.
+    """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.config_repository import ConfigRepository
 
     compose, checked = ConfigLoaderImpl.load_sweep_config, {}
+    read, files = ConfigRepository.load_config, {}
 
     def load(self: Any, master_config: Any, sweep_overrides: list[str]) -> Any:
         job = tuple(sweep_overrides)
@@ -178,22 +212,28 @@ def _composed_once() -> Iterator[None]:
         config = compose(self, master_config, sweep_overrides)
         if len(checked) < HELD:
             checked[job] = config
+            composed(config)
         return config
 
-    ConfigLoaderImpl.load_sweep_config = load
+    def read_once(self: Any, config_path: str) -> Any:
+        if config_path not in files:
+            files[config_path] = pickle.dumps(read(self, config_path))
+        return pickle.loads(files[config_path])  # a new one each time: Hydra changes it
+
+    ConfigLoaderImpl.load_sweep_config, ConfigRepository.load_config = load, read_once
     try:
         yield
     finally:
-        ConfigLoaderImpl.load_sweep_config = compose
+        ConfigLoaderImpl.load_sweep_config, ConfigRepository.load_config = compose, read
 
 
-def _member(config: Any, bar: Progress, task: Any) -> None:
+def _member(config: Any, bar: Progress, task: Any, ahead: Any) -> None:
     """One job of a sweep: what goes wrong is written down, shown in the table, and does not stop the others."""
     from invbench import run
 
     bar.update(task, what=f"{config.names.method} · {config.names.scenario}")
     try:
-        run.run(config)
+        run.run(config, ahead)
     except Refused as error:
         sys.exit(_complain(error, 2))  # another config under this name: nothing of this sweep can be trusted
     except Exception as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import hydra.utils
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from invbench import jobs, problem, rolling, saved
+from invbench.ahead import Ahead
 from invbench.checks import require
 from invbench.costs import Economics
 from invbench.evaluation import report
@@ -37,6 +39,8 @@ PACKAGE = "invbench"
 STORY = "demand", "ordered", "received", "held", "missed"  # what is shown of a path
 PLACES = "network_map", "site_stock"  # what is drawn of a network
 SMALL = 16  # fitted parameters with at most so many values are written into the report
+LONG = 0.25  # seconds of judging, beside which what is not decisions is nothing
+ONE_AT_A_TIME = RLock()  # settings are made by jobs and by fits ahead of them
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,11 @@ class Setting:
     exact: bool
 
 
-def run(config: DictConfig) -> Path:
-    """Run one job unless it is finished; returns its folder. Raises after writing down what went wrong."""
+def run(config: DictConfig, ahead: Ahead | None = None) -> Path:
+    """Run one job unless it is finished; returns its folder. Raises after writing down what went wrong.
+
+    ahead: where its fit may have been made already.
+    """
     plain = resolve(config)
     folder, label = place(config, plain)
     if not jobs.prepare(folder, plain, label):
@@ -60,7 +67,7 @@ def run(config: DictConfig) -> Path:
     tracker.start(folder, folder.parent.name, plain["names"]["method"], jobs.content(plain))
     code = 1
     try:
-        work(plain, folder, tracker)
+        work(plain, folder, tracker, ahead)
         jobs.finish(folder)
         code = 0
     except Exception as error:
@@ -131,16 +138,21 @@ def _files(plain: dict[str, Any]) -> dict[str, str]:
     return {str(file): jobs.hash_file(file) for file in files if file.is_file()}
 
 
-def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
+def work(plain: dict[str, Any], folder: Path, tracker: Careful, ahead: Ahead | None = None) -> None:
     """Fit (or take a saved policy), judge, write."""
     made = setting(plain)
     method = build(plain["method"])
     fits = not hasattr(made.problem.system, "demand_items") or "network" in getattr(method, "systems", ())
     require(fits, "method", "one for networks, as hierarchical or installation_base_stock", plain["names"]["method"])
-    key = root(plain["seed"], "method", plain["names"]["method"])
+    key = key_of(plain)
     log, started = Log(tracker, _states(folder)), time.perf_counter()
+    begun = ahead.take(plain) if ahead is not None else None
     if "policy" in plain:
         policy, label = saved.restored(plain, made.problem), remark(method)
+    elif begun is not None:
+        policy, label = begun.policy, remark(method)
+        for metrics, step in begun.said:
+            log(metrics, step)
     else:
         policy, made, label = fit(method, made, key, log)
     jax.block_until_ready(policy.params)
@@ -148,7 +160,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     judged = report.evaluate(made.problem, policy, made.evaluation, key)
     lost = int((~np.isfinite(judged.benefit)).sum())
     require(lost == 0, "what a policy orders", "numbers", f"a net benefit that is none on {lost} of {judged.benefit.size} paths")
-    timing = {"fit": fitted - started, "evaluate": time.perf_counter() - fitted}
+    timing = {"fit": fitted - started if begun is None else begun.seconds, "evaluate": time.perf_counter() - fitted}
     costs = made.economics.of(method.family)
     document = describe(plain, made, method, policy, judged, label) | report.figures(
         judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
@@ -159,7 +171,9 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     optimum = log.heard("optimum")
     timing |= {"optimum": optimum.pop("seconds")} if optimum else {}
     document["optimum"] = optimum or None
+    started = time.perf_counter()
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
+    again = time.perf_counter() - started
     counted = {name: judged.counts[name] for name in ("demand", "met")}
     np.savez(folder / "values.npz", benefit=judged.benefit, **counted, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, judged))
@@ -167,7 +181,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     if log.curve:
         jobs.write_json(folder / "curve.json", log.curve)
     jobs.write_json(folder / "report.json", document)
-    jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key, timing["evaluate"]))
+    jobs.write_json(folder / "timing.json", timing | _decisions(plain, made, policy, key, timing["evaluate"], again))
     if isinstance(made.problem.network, Facilities):
         _draw(folder)
     _track(tracker, document, folder)
@@ -205,10 +219,16 @@ def _track(tracker: Careful, document: dict[str, Any], folder: Path) -> None:
             tracker.picture(name, svg)
 
 
+def key_of(plain: dict[str, Any]) -> jax.Array:
+    """The key that a method is fitted with."""
+    return root(plain["seed"], "method", plain["names"]["method"])
+
+
 def setting(plain: dict[str, Any]) -> Setting:
     """The problem of a config with what it is judged by; the same object for all methods of one process."""
     parts = (json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation"))
-    return _setting(*parts, json.dumps(plain.get("network")), plain["seed"], json.dumps(_files(plain)))
+    with ONE_AT_A_TIME:
+        return _setting(*parts, json.dumps(plain.get("network")), plain["seed"], json.dumps(_files(plain)))
 
 
 def study(config: DictConfig) -> Path:
@@ -246,7 +266,7 @@ def remark(method: Any) -> str:
     return "fast mode" if getattr(method, "fast_mode", False) else ""
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, network: str, seed: int, data: str) -> Setting:
     """What all methods on one setting share, made once in a process. data: hashes of the files that it reads."""
     scenario, given, evaluation, network = (json.loads(part) for part in (scenario, given, evaluation, network))
@@ -338,13 +358,21 @@ def pictured(made: Problem, policy: Policy, path: Paths) -> dict[str, np.ndarray
     )
 
 
-def _decisions(setting: Setting, policy: Policy, key: jax.Array, spent: float) -> dict[str, float]:
+def _decisions(
+    plain: dict[str, Any], setting: Setting, policy: Policy, key: jax.Array, spent: float, again: float
+) -> dict[str, float]:
     """Seconds for one decision in a warm simulation, and what of the seconds `spent` on judging was compilation.
 
-    A policy that is planned anew on the host compiles next to nothing, and is not followed once more.
+    A policy that is planned anew on the host compiles next to nothing, and is not followed once more; nor is one that took long
+    on as many validation paths, `again` seconds, compiled by then.
     """
-    size = setting.evaluation.demand.size
-    once = spent / size if policy.revise else report.decision(setting.problem, policy, setting.evaluation, key)
+    (_, paths, _), size = setting.evaluation.demand.shape, setting.evaluation.demand.size
+    if policy.revise:
+        once = spent / size
+    elif again > LONG and paths == plain["evaluation"]["validation_paths"]:
+        once = again / size
+    else:
+        once = report.decision(setting.problem, policy, setting.evaluation, key)
     return {"compile": max(spent - once * size, 0.0), "decision": once}
 
 
