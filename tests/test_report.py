@@ -12,9 +12,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
-from invbench.report import figures
+from invbench.report import curves, figures
+from invbench.report.curves import BASELINE, WORTH
 from invbench.report.page import CAPTIONS, HELP, write_page
 from invbench.report.tables import COLUMNS as SHOWN
 from invbench.report.tables import Comparison, Result, ScenarioResults, amount, cell, print_table, write_csv, write_markdown
@@ -285,6 +287,18 @@ def test_break_even_is_where_the_gain_pays_the_extra_cost_of_the_method(comparis
     assert "never ahead<" in figures.all(replace(scenario, results=(base, dear)))["break_even"]
     cheap = replace(dear, once=base.once - 300)  # 300 less at first, 0.5 more a period: level after 600
     assert "ahead until 600<" in figures.all(replace(scenario, results=(base, cheap)))["break_even"]
+
+
+def test_each_learning_curve_is_beside_its_own_rule():
+    """Two learners that validate at other costs: 30 above and 10 below their rules, whatever these earn."""
+    rows = lambda rule, gains: [{"step": 0, BASELINE: rule}, *({"step": n + 1, WORTH: rule + g} for n, g in enumerate(gains))]  # noqa: E731
+    figure = Figure()
+    curves.draw(figure, {"a": rows(40000.0, (-50, 30)), "b": rows(35000.0, (-70, -10))}, {"a": "red", "b": "blue"})
+    ends = {line.get_color(): line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_linewidth() == 1.8}
+    assert ends == {"red": 30, "blue": -10} and figure.axes[0].get_ylabel() == curves.GAIN
+    curves.draw(figure := Figure(), {"a": rows(40000.0, (-50, 30)), "b": rows(35000.0, (-70, -10))[1:]}, {"a": "red", "b": "blue"})
+    ends = {line.get_color(): line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_linewidth() == 1.8}
+    assert ends == {"red": 40030, "blue": 34990}  # one has no rule: as they are
 
 
 def test_trajectories_begin_with_the_baseline_and_only_one_is_shown(comparison):

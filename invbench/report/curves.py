@@ -9,7 +9,7 @@ from invbench.report.figures import FAINT, INK, _axes, _cut, _note
 from invbench.report.tables import ScenarioResults
 
 WORTH, BASELINE = "validation/benefit", "validation/baseline"
-RULE = "classical rule"
+RULE, GAIN = "classical rule", "gain over its classical rule, money"
 HEIGHT = 300  # pixels of a figure that stands alone
 Curve = Sequence[Mapping[str, float]]  # rows of metrics with their step
 
@@ -30,18 +30,26 @@ def alone(title: str, curves: Mapping[str, Curve], palette: dict[str, str]) -> s
 
 
 def draw(figure, curves: Mapping[str, Curve], palette: dict[str, str]) -> None:
-    """Validation benefit against the share of the training that is done: learners count their updates differently."""
+    """Validation benefit against the share of the training that is done: learners count their updates differently.
+
+    Where each has a classical rule beside it: less what that rule earns on the same paths, because learners do not all validate
+    on the same ones, nor at the same cost.
+    """
     found = {name: _points(rows) for name, rows in curves.items()}
     found = {name: points for name, points in found.items() if points is not None}
     if not found:
         return
-    rules = [row[BASELINE] for rows in curves.values() for row in rows if BASELINE in row][:1]
+    beside = {name: _rule(curves[name]) for name in found}
+    ruled = None not in beside.values()
+    if ruled:
+        found = {name: (share, worth - beside[name]) for name, (share, worth) in found.items()}
+    rules = [0.0] if ruled else []
     axes = _axes(figure, 76, 120)
     lows = [np.quantile(worth, 0.25) for _, worth in found.values()] + rules  # the start of a training is far below
     highs = [worth.max() for _, worth in found.values()] + rules
     room = max(highs) - min(lows) or 1.0
     axes.set(xlim=(0, 100), ylim=(min(lows) - 0.6 * room, max(highs) + 0.15 * room))
-    axes.set(xlabel="share of the training, %", ylabel="benefit on validation paths, money")
+    axes.set(xlabel="share of the training, %", ylabel=GAIN if ruled else "benefit on validation paths, money")
     for rule in rules:
         axes.axhline(rule, color=FAINT, linewidth=1.2, linestyle="--")
     for name, (share, worth) in found.items():
@@ -56,6 +64,11 @@ def _points(rows: Curve) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     steps, worth = np.array(found, float).T
     return 100 * steps / steps[-1], worth
+
+
+def _rule(rows: Curve) -> float | None:
+    """What the classical rule earns that a training is shown beside."""
+    return next((row[BASELINE] for row in rows if BASELINE in row), None)
 
 
 def _name_ends(axes, ends: dict[str, float], palette: dict[str, str]) -> None:
