@@ -52,6 +52,13 @@ def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
     assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
 
 
+def test_learners_are_left_out_unless_there_are_no_others(tmp_path):
+    chosen = lambda *given: list(run.build(compose("ablation", list(given), tmp_path)["study"]).chosen())  # noqa: E731
+    assert chosen() == ["ppo", "sac"] and chosen("study.left_out=[ppo,sac]") == ["hdpo"]
+    assert chosen("~study.learners.ppo", "~study.learners.sac") == ["hdpo"] and len(chosen("study.left_out=[]")) == 3
+    assert chosen("~study.learners.hdpo") == ["ppo", "sac"]
+
+
 def test_what_is_put_upon_a_learner_takes_what_it_has_learned(tmp_path):
     study = run.build(compose("ablation", [], tmp_path)["study"])
     learned = ablation.Learned(policy=None)

@@ -70,6 +70,7 @@ class Ablation(Printed):
     longer: float
     tuning: Budget
     learners: dict[str, Any]
+    left_out: list[str]  # of the learners: looked at where there are no others
     changes: dict[str, dict[str, Any]]
     around: dict[str, Any]
     upon: dict[str, Any]
@@ -92,6 +93,10 @@ class Ablation(Printed):
         printed.show(self.title, cells)
         return code
 
+    def chosen(self) -> dict[str, Any]:
+        """The learners that are looked at."""
+        return {name: learner for name, learner in self.learners.items() if name not in self.left_out} or self.learners
+
     def variants(self, learner: Any) -> dict[str, Any]:
         """The plain learner, and the learner with each change."""
         length = next(name for name in LENGTHS if hasattr(learner, name))
@@ -110,7 +115,7 @@ class Ablation(Printed):
         setting = run.setting(config)
         problem, paths = setting.problem, setting.evaluation
         found = {RULE: {PLAIN: _judged(problem, paths, lambda: [self._rule(problem, config)])}}
-        for name, learner in self.learners.items():
+        for name, learner in self.chosen().items():
             keys = jax.random.split(root(config["seed"], "method", name), self.seeds)
             done = {what: _trained(problem, paths, name, what, one, keys) for what, one in self.variants(learner).items()}
             for what, method in self.upon.items():
