@@ -107,8 +107,8 @@ class WeightsAndBiases(Tracker):
 
 def _list_packages_once(wandb: Any) -> None:
     """W&B lists the installed packages for every run, which takes a tenth of a second: in one process they stay the same."""
-    packages = wandb.util.working_set
-    if not hasattr(packages, "cache_info"):
+    packages = getattr(wandb.util, "working_set", None)
+    if packages is not None and not hasattr(packages, "cache_info"):
         wandb.util.working_set = cache(lambda: tuple(packages()))
 
 
