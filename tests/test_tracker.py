@@ -69,3 +69,17 @@ def test_only_pictures_that_are_wanted_are_drawn():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="tracker.mode must be one of offline, online, disabled, got 'loud'"):
         wandb(project="x", mode="loud")
+
+
+def test_packages_are_listed_once_in_a_process():
+    from types import SimpleNamespace
+
+    from invbench.tracker import _list_packages_once
+
+    asked = []
+    fake = SimpleNamespace(util=SimpleNamespace(working_set=lambda: (asked.append(1), iter(["numpy", "jax"]))[1]))
+    for _ in range(3):
+        _list_packages_once(fake)
+        assert list(fake.util.working_set()) == ["numpy", "jax"]
+    assert len(asked) == 1
+    _list_packages_once(SimpleNamespace(util=SimpleNamespace()))  # one that has no such list is left as it is
