@@ -39,7 +39,6 @@ PACKAGE = "invbench"
 STORY = "demand", "ordered", "received", "held", "missed"  # what is shown of a path
 PLACES = "network_map", "site_stock"  # what is drawn of a network
 SMALL = 16  # fitted parameters with at most so many values are written into the report
-LONG = 0.25  # seconds of judging, beside which what is not decisions is nothing
 ONE_AT_A_TIME = RLock()  # settings are made by jobs and by fits ahead of them
 
 
@@ -171,9 +170,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful, ahead: Ahead | N
     optimum = log.heard("optimum")
     timing |= {"optimum": optimum.pop("seconds")} if optimum else {}
     document["optimum"] = optimum or None
-    started = time.perf_counter()
     document |= _validation(plain, made, method, policy, key) | _gap(made, judged)
-    again = time.perf_counter() - started
     counted = {name: judged.counts[name] for name in ("demand", "met")}
     np.savez(folder / "values.npz", benefit=judged.benefit, **counted, **judged.money)
     np.savez(folder / "trajectory.npz", **trajectory(made, policy, judged))
@@ -181,7 +178,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful, ahead: Ahead | N
     if log.curve:
         jobs.write_json(folder / "curve.json", log.curve)
     jobs.write_json(folder / "report.json", document)
-    jobs.write_json(folder / "timing.json", timing | _decisions(plain, made, policy, key, timing["evaluate"], again))
+    jobs.write_json(folder / "timing.json", timing | _decisions(made, policy, key, timing["evaluate"]))
     if isinstance(made.problem.network, Facilities):
         _draw(folder)
     _track(tracker, document, folder)
@@ -358,21 +355,13 @@ def pictured(made: Problem, policy: Policy, path: Paths) -> dict[str, np.ndarray
     )
 
 
-def _decisions(
-    plain: dict[str, Any], setting: Setting, policy: Policy, key: jax.Array, spent: float, again: float
-) -> dict[str, float]:
+def _decisions(setting: Setting, policy: Policy, key: jax.Array, spent: float) -> dict[str, float]:
     """Seconds for one decision in a warm simulation, and what of the seconds `spent` on judging was compilation.
 
-    A policy that is planned anew on the host compiles next to nothing, and is not followed once more; nor is one that took long
-    on as many validation paths, `again` seconds, compiled by then.
+    A policy that is planned anew on the host compiles next to nothing, and is not followed once more.
     """
-    (_, paths, _), size = setting.evaluation.demand.shape, setting.evaluation.demand.size
-    if policy.revise:
-        once = spent / size
-    elif again > LONG and paths == plain["evaluation"]["validation_paths"]:
-        once = again / size
-    else:
-        once = report.decision(setting.problem, policy, setting.evaluation, key)
+    size = setting.evaluation.demand.size
+    once = spent / size if policy.revise else report.decision(setting.problem, policy, setting.evaluation, key)
     return {"compile": max(spent - once * size, 0.0), "decision": once}
 
 
