@@ -83,7 +83,7 @@ class Ahead:
 
 def _quick(config: DictConfig) -> bool:
     """Whether the method of a config is a learner in fast mode."""
-    return "fast_mode" in config.method and config.method.fast_mode is True
+    return config.method.get("fast_mode") is True
 
 
 def _resolved(config: DictConfig, part: str) -> Any:

@@ -1,7 +1,7 @@
 """The command `invbench`: Hydra runs and sweeps, and the verbs beside them. Its last line on stdout is the folder written."""
 
+import copy
 import os
-import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -217,8 +217,8 @@ def _composed_once(composed: Callable[[Any], None]) -> Iterator[None]:
 
     def read_once(self: Any, config_path: str) -> Any:
         if config_path not in files:
-            files[config_path] = pickle.dumps(read(self, config_path))
-        return pickle.loads(files[config_path])  # a new one each time: Hydra changes it
+            files[config_path] = read(self, config_path)
+        return copy.deepcopy(files[config_path])  # Hydra changes what it is given
 
     ConfigLoaderImpl.load_sweep_config, ConfigRepository.load_config = load, read_once
     try:

@@ -291,7 +291,10 @@ def test_break_even_is_where_the_gain_pays_the_extra_cost_of_the_method(comparis
 
 def test_each_learning_curve_is_beside_its_own_rule():
     """Two learners that validate at other costs: 30 above and 10 below their rules, whatever these earn."""
-    rows = lambda rule, gains: [{"step": 0, BASELINE: rule}, *({"step": n + 1, WORTH: rule + g} for n, g in enumerate(gains))]  # noqa: E731
+
+    def rows(rule, gains):
+        return [{"step": 0, BASELINE: rule}, *({"step": n + 1, WORTH: rule + gain} for n, gain in enumerate(gains))]
+
     figure = Figure()
     curves.draw(figure, {"a": rows(40000.0, (-50, 30)), "b": rows(35000.0, (-70, -10))}, {"a": "red", "b": "blue"})
     ends = {line.get_color(): line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_linewidth() == 1.8}

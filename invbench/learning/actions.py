@@ -165,7 +165,7 @@ Actions = Grid | Normal
 def _steps(outputs: Array) -> list[Array]:
     """Cumulated odds [...] of each output; the last are those of all. Row by row: cumulating over a first axis is slow."""
     most = outputs.max(0)
-    return list(accumulate(jnp.exp(row - most) for row in list(outputs)))
+    return list(accumulate(jnp.exp(row - most) for row in outputs))
 
 
 def _biased(layers: tuple, bias: Array) -> tuple:

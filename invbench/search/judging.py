@@ -15,11 +15,10 @@ from invbench import problem, run
 from invbench.checks import require
 from invbench.costs import Economics
 from invbench.evaluation import report
-from invbench.keys import root
 from invbench.networks import distribution, trees
 from invbench.problem import Problem
 from invbench.tracker import Log, Tracker
-from invbench.types import Array, Policy
+from invbench.types import Policy
 
 HIGHER = "benefit net_benefit risk_adjusted cvar fill_rate ready_rate cycle_service no_stockout target_met turnover".split()
 LOWER = "std average_cost holding shortage ordering purchase orders".split()
@@ -53,13 +52,9 @@ def _posed(scenario: str, system: str, cost: str, given: str, evaluation: str, n
 def fitted(plain: Config, place: Path) -> Policy:
     """The policy of a job's method, with the key that the job would have. place: where a training keeps its states."""
     log = Log(Tracker(), place)
-    policy = _method(plain).fit(posed(plain)[0], _key(plain), log)
+    policy = _method(plain).fit(posed(plain)[0], run.key_of(plain), log)
     log.forget()
     return policy
-
-
-def _key(plain: Config) -> Array:
-    return root(plain["seed"], "method", plain["names"]["method"])
 
 
 def _method(plain: Config) -> Any:
@@ -71,7 +66,7 @@ def _method(plain: Config) -> Any:
 def values(plain: Config, policy: Policy, objectives: Sequence[str]) -> list[float]:
     """What a policy is worth on validation paths. Raises ValueError where a figure is no number."""
     (made, economics), own = posed(plain), plain["evaluation"]
-    judged = report.evaluate(made, policy, made.validation_paths(own["validation_paths"]), _key(plain))
+    judged = report.evaluate(made, policy, made.validation_paths(own["validation_paths"]), run.key_of(plain))
     lost = int((~np.isfinite(judged.benefit)).sum())
     require(lost == 0, "what a policy orders", "numbers", f"a net benefit that is none on {lost} of {judged.benefit.size} paths")
     costs = economics.of(run.build(plain["method"]).family)
@@ -117,7 +112,7 @@ def side_by_side(configs: Sequence[Config], place: Path) -> list[Policy]:
     seeds = int(configs[0]["method"].get("seeds", 1))
     method = _method(configs[0])
     lists = {name: [float(plain["method"][name]) for plain in configs for _ in range(seeds)] for name in own}
-    keys = jax.random.split(_key(configs[0]), seeds)
+    keys = jax.random.split(run.key_of(configs[0]), seeds)
     log = Log(Tracker(), place)
     again = jax.numpy.tile(keys, len(configs))
     policies = replace(method, **lists).fit_seeds(made, again, log)

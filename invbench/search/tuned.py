@@ -62,7 +62,7 @@ def _found(name: str, root: Path) -> Path:
 def _registered(path: Path, name: str, method: str | None) -> str:
     """Make a file known to Hydra; what it is called there."""
     try:
-        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+        node = jobs.read_yaml(path)
         groups = {key: value for one in node["defaults"] for key, value in one.items()}
     except (UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise Refused(f"{path} is not a file that invbench search wrote") from error
