@@ -144,10 +144,14 @@ def stationary(problem: Problem) -> Stationary | None:
 
 def critical_fractile(cost: CostModel, backlog: bool) -> np.ndarray:
     """[] or [item] probability of meeting demand at which a unit more costs as much as it earns."""
-    underage = np.asarray(cost.shortage) + (0 if backlog else np.maximum(np.asarray(cost.price) - np.asarray(cost.purchase), 0))
-    return np.clip(quantile(underage, np.asarray(cost.holding)), 1e-4, 1 - 1e-4)
+    return np.clip(quantile(underage(cost, backlog), np.asarray(cost.holding)), 1e-4, 1 - 1e-4)
 
 
-def quantile(underage: np.ndarray | float, overage: np.ndarray | float) -> np.ndarray:
-    """underage / (underage + overage); money per unit."""
-    return underage / np.maximum(np.asarray(underage) + overage, 1e-12)
+def underage(cost: CostModel, backlog: bool) -> np.ndarray:
+    """[] or [item] money that a missed unit costs: what is charged for it, and its margin where it is lost."""
+    return np.asarray(cost.shortage) + (0 if backlog else np.maximum(np.asarray(cost.price) - np.asarray(cost.purchase), 0))
+
+
+def quantile(under: np.ndarray | float, over: np.ndarray | float) -> np.ndarray:
+    """under / (under + over); money per unit too few and too many."""
+    return under / np.maximum(np.asarray(under) + over, 1e-12)

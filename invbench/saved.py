@@ -66,11 +66,11 @@ def restored(config: dict[str, Any], problem: Problem) -> Policy:
     for part in FITTED:
         if config.get(part) != found.config.get(part):
             raise Refused(f"{part} must be left as it was when {config['policy']['path']} was fitted")
-    _check(found, problem)
+    check(found, problem)
     return found.policy
 
 
-def _check(found: checkpoint.Saved, problem: Problem) -> None:
+def check(found: checkpoint.Saved, problem: Problem) -> None:
     """Refuse a problem in which a policy would see, or order, something of another shape."""
     if found.policy.window > problem.window:
         raise Refused(f"problem.window must be >= {found.policy.window} for this policy, got {problem.window}")

@@ -52,6 +52,7 @@ class Observation(NamedTuple):
     time: Array  # [] int32
     ages: Array | None = None  # [life, item] on hand by remaining life, the oldest first; None where stock keeps
     misses: Array | None = None  # [window, item] ring: 1 where demand was missed; None unless the policy asks for it
+    weight: Array | None = None  # [item] of missed units, see `learning.preferences`; None where it is always the same
 
     @property
     def history(self) -> Array:

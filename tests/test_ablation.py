@@ -14,7 +14,8 @@ FAST = [
     "~study.learners.ppo", "study.seeds=2", "evaluation.paths=16", "evaluation.horizon=24", "tuning.paths=32", "tuning.rounds=1",
     "tuning.candidates=16", "study.longer=2", "study.learners.hdpo.updates=20", "study.learners.hdpo.paths=4",
     "study.learners.hdpo.validation_paths=8", "~study.learners.sac",
-    "~study.around.imitation", "~study.around.residual", "~study.around.cvar", "~study.around.worst_case",
+    "~study.around.imitation", "~study.around.residual", "~study.around.cvar", "~study.around.worst_case", "~study.around.weights",
+    "study.around.service.target=0.1", "study.around.service.share=0.5", "study.around.service.paths=64",
     *(f"~study.changes.{name}" for name in ("calendar", "history", "averages", "momentum", "days_of_supply")),
     *(f"~study.changes.{name}" for name in ("stockouts", "all_features", "shaping", "discounted")),
     *(f"~study.changes.{name}" for name in ("average_reward", "continuous", "attention", "discount")),
@@ -29,14 +30,18 @@ def composed(folder, *overrides):
 def test_effects_are_paired_with_the_plain_learner():
     draws = np.random.default_rng(0)
     plain, rule = draws.normal(100, 20, (3, 50)), draws.normal(90, 20, (1, 50))
-    done = {"plain": ablation.Outcome(plain, 1.0), "more": ablation.Outcome(plain + draws.normal(2, 0.1, (3, 50)), 1.0)}
-    done["same"] = ablation.Outcome(plain + draws.normal(0, 0.1, (3, 50)), 1.0)
+    more, same = (plain + draws.normal(effect, 0.1, (3, 50)) for effect in (2, 0))
+    fill = np.where(np.arange(50) < 40, 0.95, 0.94) * np.ones((3, 1))
+    named = {"plain": (plain, fill), "more": (more, 0 * fill + 1), "same": (same, fill)}
+    done = {name: ablation.Outcome(*parts, seconds=1.0) for name, parts in named.items()}
     cells = {cell.place: cell for cell in ablation._of_learner("ppo", done, rule)}
     assert cells["plain", "ppo, net benefit"].ours == pytest.approx(plain.mean())
     assert cells["more", "ppo, effect"].ours == pytest.approx(2, abs=0.05)
     assert cells["more", "ppo, effect"].lower > 1.8  # though net benefit itself has a deviation of 20
     assert cells["more", "ppo, %"].ours == pytest.approx(100 * cells["more", "ppo, effect"].ours / plain.mean())
     assert cells["tuned rule", "ppo, effect"].upper == pytest.approx(mean(rule - plain).upper)
+    held = [cells[name, "ppo, % of paths at 95 % fill rate"] for name in ("plain", "more")]
+    assert [one.ours for one in held] == [80, 100] and held[0].lower == pytest.approx(66.96, abs=0.01)  # Wilson, 40 of 50
     assert cells["more", "ppo, p"].ours < 0.01 < cells["same", "ppo, p"].ours
 
 
@@ -47,6 +52,7 @@ def test_one_change_at_a_time_and_only_of_fields_that_a_learner_has(tmp_path):
     assert hdpo.keys() - ppo.keys() == {"discount"} and hdpo["shaping"].shaping == 0.3 and hdpo["attention"].attention == 2
     assert ppo["longer training"].updates == 3 * ppo["plain"].updates and ppo["shaping"].shaping == 0.3
     assert ppo["bounds"].learner is ppo["plain"] and ppo["imitation"].learner is ppo["plain"]
+    assert ppo["weights"].learner is ppo["plain"] and ppo["service"].inner.learner is ppo["plain"]
     assert study.variants(study.learners["sac"])["longer training"].rollouts == 480
     assert "continuous" not in study.variants(study.learners["sac"]) and ppo["cvar"].inner is ppo["plain"]
     assert not ppo["discounted"].average and ppo["discounted"].features == ppo["plain"].features
@@ -73,7 +79,7 @@ def test_the_whole_study_with_tiny_budgets(tmp_path):
     with open(tmp_path / "study" / "published.csv") as file:
         rows = list(csv.DictReader(file))
     effects = {row["instance"]: row for row in rows if row["quantity"] == "hdpo, effect"}
-    names = {"tuned rule", "curriculum", "longer training", "bounds", "ensemble", "online"}
+    names = {"tuned rule", "curriculum", "longer training", "bounds", "service", "ensemble", "online"}
     assert effects.keys() == names
     assert all(float(row["lower"]) < float(row["ours"]) < float(row["upper"]) for row in effects.values())
     page = (tmp_path / "study" / "index.html").read_text()

@@ -1,5 +1,6 @@
 """Goals beyond the mean, beside brute force or a formula: a fill rate that is held, worst paths, the worst level of demand."""
 
+import csv
 from dataclasses import replace
 
 import jax
@@ -17,6 +18,7 @@ from invbench.learning.stored import stored
 from invbench.methods import base_stock
 from invbench.methods.constrained import at_least
 from invbench.scenarios import poisson, tilted
+from invbench.studies.all_tables import compose
 from invbench.studies.goals import cvar, cvar_gain, wilson
 from invbench.types import Policy
 
@@ -191,3 +193,41 @@ def test_fast_mode_learns_from_paths_of_the_process():
     assert found.scenario.demand.shape[:2] == (2 + problem.horizon + problem.system.lead_time + 1, 512)
     assert abs(drawn.mean() - np.asarray(problem.training_paths(KEY, 2000).demand).mean()) < 0.15
     assert set(np.unique(drawn)) <= set(np.unique(found.scenario.demand)) and found.system is problem.system
+
+
+# ---- the study
+
+
+SMALL = [
+    "evaluation.paths=64", "evaluation.horizon=30", "tuning.paths=64", "tuning.candidates=16", "tuning.rounds=1", "study.seeds=2",
+    "study.settings={quiet: [scenario=poisson, scenario.mean=5, cost.fixed_order=0]}", "~study.methods.s_S",
+    "~study.methods.forecast_s_S", "~study.methods.hdpo", "~study.methods.hdpo of all weights",
+]  # fmt: skip
+RULES = {
+    "rule": "{plain: [method=base_stock], aimed: [method=constrained, method@method.inner=base_stock, method.paths=100]}",
+    "again": "{plain: rule, aimed: [method=constrained, method@method.inner=base_stock, method.paths=200]}",
+}
+
+
+def study(folder, **rules):
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = compose("service_constrained", [*SMALL, *(f"+study.methods.{name}={given}" for name, given in rules.items())], folder)
+    return run.build(plain["study"]), plain
+
+
+def test_the_whole_study_and_a_method_that_shares_what_is_plain(tmp_path):
+    made, plain = study(tmp_path / "study", **RULES)
+    assert made.run(tmp_path / "study", plain) == 0
+    with open(tmp_path / "study" / "goals.csv") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["rule", "again"] and rows["rule"]["plain"] == rows["again"]["plain"]
+    assert all(float(row["reached"]) >= float(row["plain"]) for row in rows.values())
+    jobs_done = list((tmp_path / "study").rglob("report.json"))
+    assert len(jobs_done) == 3  # one plain, two that are constrained: rules do not depend on the seed
+    assert (tmp_path / "study" / "index.html").read_text().count("<svg") >= 1
+
+
+def test_what_is_shared_must_be_there(tmp_path):
+    made, plain = study(tmp_path / "study", again=RULES["again"])
+    with pytest.raises(ValueError, match="^study.methods.again.plain must be overrides, or a method of study.methods that has"):
+        made.run(tmp_path / "study", plain)

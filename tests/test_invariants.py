@@ -51,6 +51,7 @@ BUDGETS["ensemble"] += ("method.paths=32",)
 BUDGETS["model_predictive"] = ("method.samples=8", "method.candidates=3", "method.rounds=1", "method.horizon=4")
 BUDGETS["learned_s_S"] = (*BUDGETS["residual_rl"], *(text.replace("method.", "method.stock.") for text in BUDGETS["hdpo"]))
 BUDGETS["bounded"] = tuple(text.replace("method.", "method.learner.") for text in BUDGETS["ppo"])
+BUDGETS["multi_objective"] = BUDGETS["bounded"]
 BUDGETS["constrained"] = ("method.target=0.2", "method.share=0.5", "method.paths=64", "method.rounds=2")
 BUDGETS["risk_averse"] = ("method.paths=64", "method.rounds=1", "method.tuning.paths=64", "method.tuning.rounds=1")
 KNOWS_PATHS = {"clairvoyant"}  # the bound: it is given the paths, so it is no method

@@ -9,6 +9,8 @@ import numpy as np
 
 from invbench.checks import require
 from invbench.dynamics.single import remembering
+from invbench.learning.bounds import original
+from invbench.learning.preferences import Preferring
 from invbench.problem import Problem
 from invbench.scenarios import holidays
 from invbench.types import Array, Observation
@@ -19,6 +21,7 @@ NAMES = (*PLAIN, *OF_THE_PAST)
 OF_STOCK = ("on_hand", "ages", "position", "pipeline")  # alike at any time
 CYCLES = (7.0, 365.25)  # periods of the calendar, where a period is a day: a week, a year
 HOLIDAYS = "holidays"  # in full with its days, as holidays:0,358
+WEIGHT = "weight"  # of missed units: what multi_objective adds
 AHEAD = 8  # periods that it looks ahead, this one among them: the calendar is known
 WEEK, MONTH = 7, 30  # periods that averages are taken over
 WHOLE = 10**6  # periods: the whole window
@@ -32,7 +35,7 @@ def stacked(observation: Observation, names: Sequence[str], scale: Array | float
 
     on_hand and position: one feature each; pipeline: one for each outstanding order, the next to arrive first; history: one
     for each period of the window, oldest first; calendar: sine and cosine of the week and the year; averages, momentum,
-    days_of_supply, stockouts: see the functions of these names. Units are divided by `scale` ([] or [item], mean demand a
+    days_of_supply, stockouts: see the functions of these names; weight: its logarithm. Units are divided by `scale` ([] or [item], mean demand a
     period, say). A system without a part (no pipeline at lead time 1) has no such feature.
     """
     return jnp.concatenate([_part(observation, name, scale) for name in names])
@@ -41,7 +44,7 @@ def stacked(observation: Observation, names: Sequence[str], scale: Array | float
 def count(names: Sequence[str], lead_time: int, window: int) -> int:
     """How many features `stacked` makes of one stocking point with one supplier."""
     sizes = {"on_hand": 1, "position": 1, "pipeline": max(lead_time - 1, 0), "history": window, "calendar": 2 * len(CYCLES)}
-    sizes |= {"averages": 2, "momentum": 1, "days_of_supply": 2, "stockouts": 2, HOLIDAYS: AHEAD}
+    sizes |= {"averages": 2, "momentum": 1, "days_of_supply": 2, "stockouts": 2, HOLIDAYS: AHEAD, WEIGHT: 1}
     return sum(sizes[_kind(name)] for name in names)
 
 
@@ -53,14 +56,14 @@ def checked(field: str, names: Sequence[Any]) -> tuple[str, ...]:
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
     """Each name once, in the order of `NAMES`."""
-    return tuple(sorted(set(names), key=lambda name: ((*NAMES, HOLIDAYS).index(_kind(name)), name)))
+    return tuple(sorted(set(names), key=lambda name: ((*NAMES, HOLIDAYS, WEIGHT).index(_kind(name)), name)))
 
 
 def _checked(field: str, name: Any) -> str:
     if isinstance(name, Mapping) and list(name) == [HOLIDAYS]:
         return f"{HOLIDAYS}:{','.join(map(str, holidays.checked(f'{field}.{HOLIDAYS}', name[HOLIDAYS])))}"
     require(name != HOLIDAYS, field, f"{{{HOLIDAYS}: [days of the year, 0 is the first]}}", name)
-    require(name in NAMES, field, f"one of {', '.join(NAMES)}, {{{HOLIDAYS}: [...]}}", name)
+    require(name in (*NAMES, WEIGHT), field, f"one of {', '.join(NAMES)}, {{{HOLIDAYS}: [...]}}", name)
     return name
 
 
@@ -82,6 +85,8 @@ def misses(names: Sequence[str]) -> bool:
 
 def remembered(problem: Problem, names: Sequence[str]) -> Problem:
     """The problem whose states keep what these features ask for. Raises ValueError where the system cannot."""
+    known = WEIGHT not in names or isinstance(original(problem).system, Preferring)
+    require(known, "method.features", f"without {WEIGHT}: multi_objective adds it", ", ".join(names))
     return replace(problem, system=remembering(problem.system)) if misses(names) else problem
 
 
@@ -89,6 +94,8 @@ def _part(observation: Observation, name: str, scale: Array | float) -> Array:
     """[feature, ..., item]."""
     if name in MADE:
         return MADE[name](observation, scale)
+    if name == WEIGHT:
+        return jnp.log10(observation.weight)[None]
     if _kind(name) == HOLIDAYS:
         return coming(observation, [int(day) for day in name.partition(":")[2].split(",")])
     part = getattr(observation, name)

@@ -4,12 +4,14 @@ The constraint is priced (Lagrange): every missed unit costs so much more while 
 multiplier, searched for by bracketing and bisection (Altman 1999, Constrained Markov decision processes, chapter 3, for its dual;
 no duality gap is closed by mixing policies here: the policy is one that the method inside can be). Whether the constraint is held
 is asked on paths of its own, with an exact one-sided bound on the share of paths (Clopper and Pearson 1934, Biometrika 26).
+A method that is told what missed units cost (`multi_objective`) is fitted once, and asked again for each price.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy import special
 
@@ -46,12 +48,38 @@ class Constrained(AroundMethod):
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field makes no sense, or no price that is tried suffices."""
         self._check()
+        own = named(key, "inner")
+        if hasattr(self.inner, "priced"):
+            return self._held(problem, key, _once(self.inner.priced(problem, own.reshape(1), log)[0]), log)
+        again = lambda problem, price, log: self.inner.fit(_dearer(problem, price), own, log)  # noqa: E731
+        return self._held(problem, key, again, log)
+
+    def fit_seeds(self, problem: Problem, keys: Array, log: Callable[[dict, int], None]) -> list[Policy]:
+        """A policy for each key [seed]; the first fits of the method inside are made side by side, where it can."""
+        self._check()
+        own = jax.vmap(lambda key: named(key, "inner"))(keys)
+        if hasattr(self.inner, "priced"):
+            again = [_once(priced) for priced in self.inner.priced(problem, own, log)]
+        elif hasattr(self.inner, "fit_seeds"):
+            again = [self._after(first, key) for first, key in zip(self.inner.fit_seeds(problem, own, log), own, strict=True)]
+        else:
+            return [self.fit(problem, key, log) for key in keys]
+        return [self._held(problem, *one, log) for one in zip(keys, again, strict=True)]
+
+    def _after(self, first: Policy, key: Array) -> Callable[[Problem, float, Callable], Policy]:
+        """(problem, price, log) -> fit, where that without a price is there already."""
+        again = lambda problem, log: self.inner.fit_seeds(problem, key.reshape(1), log)[0]  # noqa: E731
+        return lambda problem, price, log: again(_dearer(problem, price), log) if price else first
+
+    def _held(self, problem: Problem, key: Array, priced: Callable[[Problem, float, Callable], Policy], log: Callable) -> Policy:
+        """The policy of the cheapest price that suffices. priced: (problem, price, log) -> fit."""
         paths = problem.training_paths(named(key, "service"), self.paths)
         last = None
 
         def tried(price: float, round_: int) -> Trial:
             nonlocal last
-            last = self._tried(problem, paths, price, key, Apart(log, f"price-{round_}") if round_ else log)
+            policy = priced(problem, price, Apart(log, f"price-{round_}") if round_ else log)
+            last = self._tried(problem, paths, price, policy, key)
             said = {"price": last.price, "held": last.held, "benefit": last.benefit}
             log({f"service/{name}": value for name, value in said.items()}, round_)
             return last
@@ -82,14 +110,22 @@ class Constrained(AroundMethod):
             price = STEP * price if best is None else (np.sqrt(low * best.price) if low else best.price / STEP**2)
         return best
 
-    def _tried(self, problem: Problem, paths: Paths, price: float, key: Array, log: Callable) -> Trial:
-        dearer = replace(problem, cost=replace(problem.cost, shortage=np.asarray(problem.cost.shortage) + price))
-        policy = self.inner.fit(dearer, named(key, "inner"), log)
+    def _tried(self, problem: Problem, paths: Paths, price: float, policy: Policy, key: Array) -> Trial:
         flows = problem.totals(policy, paths, named(key, "orders"))
         demand, missed = (np.asarray(part, np.float64).sum(1) for part in (flows.demand, flows.missed))
         reached = int((demand - missed >= self.target * demand).sum())
         benefit = float(np.asarray(problem.benefit(policy, paths, named(key, "orders")), np.float64).sum(1).mean())
         return Trial(price, policy, at_least(reached, len(demand), self.confidence), benefit)
+
+
+def _once(priced: Callable[[float], Policy]) -> Callable[[Problem, float, Callable], Policy]:
+    """(problem, price, log) -> policy, of a method that is fitted once for all prices."""
+    return lambda problem, price, log: priced(price)
+
+
+def _dearer(problem: Problem, price: float) -> Problem:
+    """The problem in which a missed unit costs so much more."""
+    return replace(problem, cost=replace(problem.cost, shortage=np.asarray(problem.cost.shortage) + price))
 
 
 def _worth_of_a_unit(problem: Problem) -> float:

@@ -9,22 +9,24 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from invbench import jobs, run
+from invbench import costs, jobs, replay, run
 from invbench.checks import require, whole
+from invbench.costs import CostModel
 from invbench.evaluation.risk import FEWEST_PATHS
 from invbench.evaluation.statistics import Estimate, holm, mean, p_value
 from invbench.keys import root
 from invbench.learning import baseline
+from invbench.learning.wrapper import AroundLearner
 from invbench.problem import Problem
 from invbench.progress import say
 from invbench.report import figures
 from invbench.studies import pages, printed
-from invbench.studies.goals import cvar_gain
+from invbench.studies.goals import cvar_gain, wilson
 from invbench.studies.learned import fitted, name_of
 from invbench.studies.printed import Cell, Printed
 from invbench.tracker import Log, Tracker
 from invbench.tuning import Budget
-from invbench.types import Array, Paths, Policy
+from invbench.types import Array, Flows, Paths, Policy
 
 PLAIN, RULE, LONGER = "plain", "tuned rule", "longer training"
 LENGTHS = ("rollouts", "updates")  # the field that says how long a learner is trained: the first that it has
@@ -32,7 +34,10 @@ TWO_LEVELS = "95 % interval over training seeds and evaluation paths, two levels
 EFFECT = f"net benefit of operations less that of the plain learner, same seeds and same paths: {TWO_LEVELS}"
 CHANCE = "that there is no effect, two-sided, corrected for all changes of the learner (Holm)"
 CVAR = "mean of the worst 5 % of paths, less that of the plain learner: 95 % interval, bootstrap over training seeds and paths"
+SERVICE = "share of paths on which at least 95 % of demand is met from stock: 95 % interval (Wilson) over paths"
 TAIL = 0.05  # of paths: those that CVaR looks at
+FILL = 0.95  # of demand: the fill rate that is asked of a path
+HELD = "% of paths at 95 % fill rate"
 CAPTION = "effect on net benefit of operations, money; hollow where it may be chance (p > 0.05)"
 
 
@@ -40,6 +45,7 @@ class Outcome(NamedTuple):
     """What one learner with one change came to."""
 
     benefit: np.ndarray  # [seed, path] net benefit of operations, money
+    fill: np.ndarray  # [seed, path] share of demand that stock met
     seconds: float  # of all seeds, compilation included
     policies: tuple[Policy, ...] = ()  # of each seed
 
@@ -119,7 +125,9 @@ class Ablation(Printed):
             keys = jax.random.split(root(config["seed"], "method", name), self.seeds)
             done = {what: _trained(problem, paths, name, what, one, keys) for what, one in self.variants(learner).items()}
             for what, method in self.upon.items():
-                done[what] = _put_upon(problem, paths, name, what, [_around(method, Learned(one)) for one in done[PLAIN].policies], keys)
+                done[what] = _put_upon(
+                    problem, paths, name, what, [_around(method, Learned(one)) for one in done[PLAIN].policies], keys
+                )
             found[name_of(name, learner)] = done
             jax.clear_caches()  # programs of fifty trainings need more memory maps than a process may have
         return found
@@ -141,11 +149,16 @@ class Ablation(Printed):
 
 
 def _around(method: Any, learner: Any) -> Any:
-    """A method around the learner, whatever it calls what is inside; among members it takes the place of what is learned."""
+    """A method around the learner, whatever it calls what is inside; among members it takes the place of what is learned.
+
+    Where what is inside goes around a learner itself, the learner is put there.
+    """
     if hasattr(method, "members"):
         rules = {name: member for name, member in method.members.items() if member.family == "traditional"}
         return replace(method, members=rules | {"learner": learner})
-    return replace(method, **{"learner" if hasattr(method, "learner") else "inner": learner})
+    inside = "learner" if hasattr(method, "learner") else "inner"
+    further = isinstance(getattr(method, inside), AroundLearner)
+    return replace(method, **{inside: _around(getattr(method, inside), learner) if further else learner})
 
 
 def _has(learner: Any, given: dict[str, Any]) -> bool:
@@ -173,14 +186,26 @@ def _judged(problem: Problem, paths: Paths, fit: Callable[[], list[Policy]]) -> 
     """What the policies that `fit` comes to earn on the paths."""
     started = time.perf_counter()
     policies = fit()
-    benefit = [np.asarray(problem.benefit(policy, paths), np.float64).sum(1) for policy in policies]
-    return Outcome(np.stack(benefit), time.perf_counter() - started, tuple(policies))
+    benefit, missed, demand = totals(problem, paths, policies)
+    return Outcome(benefit, 1 - missed / np.maximum(demand, 1e-12), time.perf_counter() - started, tuple(policies))
+
+
+def totals(problem: Problem, paths: Paths, policies: list[Policy]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Net benefit of operations (money), missed units and demand (units) of each policy, each [policy, path]."""
+    found = [replay.total(problem.system, policy, paths, _measure, (problem.cost,)) for policy in policies]
+    return tuple(np.moveaxis(np.asarray(found, np.float64).sum(-1), 1, 0))
+
+
+def _measure(flows: Flows, last: Array, cost: CostModel) -> tuple[Array, Array, Array]:
+    """Net benefit of operations, missed units and demand of one period, each [item]."""
+    return costs.benefit(flows, last, cost), flows.missed, flows.demand
 
 
 def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterator[Cell]:
     plain = done[PLAIN].benefit
     seeds, paths = plain.shape
     yield _cell(PLAIN, f"{name}, net benefit", mean(plain), f"{seeds} seeds, {paths:,} paths: {TWO_LEVELS}")
+    yield _cell(PLAIN, f"{name}, {HELD}", _held(done[PLAIN].fill), SERVICE)
     yield _cell(RULE, f"{name}, effect", mean(rule - plain), EFFECT)
     changes = [what for what in done if what != PLAIN]
     effects = [done[what].benefit - plain for what in changes]
@@ -190,8 +215,14 @@ def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterat
             what, f"{name}, %", mean(effect).scaled(100 / plain.mean()), "effect in per cent of the plain learner's net benefit"
         )
         yield Cell(what, f"{name}, p", None, float(f"{chance:.2g}"), note=CHANCE, row=what)
+        yield _cell(what, f"{name}, {HELD}", _held(done[what].fill), SERVICE)
         if paths >= FEWEST_PATHS:
             yield _cell(what, f"{name}, effect on CVaR", cvar_gain(plain, done[what].benefit, TAIL), CVAR)
+
+
+def _held(fill: np.ndarray) -> Estimate:
+    """Per cent of paths that hold the fill rate, over all seeds; the interval is that of one seed's paths."""
+    return wilson(float((fill >= FILL).mean()), fill.shape[1]).scaled(100)
 
 
 def _cell(row: str, column: str, found: Estimate, note: str) -> Cell:

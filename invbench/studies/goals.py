@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from invbench import jobs, sweep
-from invbench.checks import choice, number, whole
+from invbench.checks import choice, number, require, whole
 from invbench.evaluation import statistics
 from invbench.evaluation.compare import Group, Job
 from invbench.evaluation.statistics import Estimate
@@ -47,7 +47,7 @@ class GoalStudy:
     tail: float
     seeds: int
     settings: dict[str, list[str]]
-    methods: dict[str, dict[str, list[str]]]  # name: {plain: overrides, aimed: overrides}
+    methods: dict[str, dict[str, Any]]  # name: {plain: overrides, or the name of a method that has them; aimed: overrides}
 
     def run(self, folder: Path, config: dict[str, Any]) -> int:
         """Write goals.csv, table.csv, table.md and index.html into the folder; exit code 1 where a job failed."""
@@ -55,11 +55,16 @@ class GoalStudy:
         whole("study.seeds", self.seeds, low=1)
         for name in ("target", "tail"):
             number(f"study.{name}", getattr(self, name), low=0, high=1, above=True)
+        for name, given in self.methods.items():
+            other = given["plain"]
+            known = not isinstance(other, str) or isinstance(self.methods.get(other, {}).get("plain"), list)
+            require(known, f"study.methods.{name}.plain", "overrides, or a method of study.methods that has them", other)
         tasks = [(setting, method) for setting in self.settings for method in self.methods]
         pairs = [self._pair(*task, folder, config) for task in track(tasks, self.goal)]
-        rows = [self._row(*pair) for pair in pairs if all(group.done for group in pair)]
+        rows = [self._row(task[1], *pair) for task, pair in zip(tasks, pairs) if all(group.done for group in pair)]
         jobs.write(folder / "goals.csv", csv_text(rows, COLUMNS))
-        found = [job for pair in pairs for group in pair for job in group.jobs]
+        groups = {(group.scenario, group.method): group for pair in pairs for group in pair}  # some share what is plain
+        found = [job for group in groups.values() for job in group.jobs]
         comparison = sweep.compare_jobs(found, folder.name, f"invbench +experiment={config['names']['experiment']}")
         tables.write_csv(comparison, folder / "table.csv")
         heads, cells, text = HEADS[self.goal], [self._cells(row) for row in rows], self.verdict(rows)
@@ -83,8 +88,10 @@ class GoalStudy:
     def _pair(self, setting: str, method: str, folder: Path, config: dict[str, Any]) -> tuple[Group, Group]:
         """The jobs of a method as it is, and of the one with the goal."""
         groups = []
-        for kind, name in (("plain", method), ("aimed", f"{method}, {self.goal}")):
-            given = [*inherited(config), *self.settings[setting], *self.methods[method][kind]]
+        shared = self.methods[method]["plain"]
+        plain = shared if isinstance(shared, str) else method
+        for kind, one, name in (("plain", plain, plain), ("aimed", method, f"{method}, {self.goal}")):
+            given = [*inherited(config), *self.settings[setting], *self.methods[one][kind]]
             given += [f"names.scenario={quoted(setting)}", f"names.method={quoted(name)}", "tracker=none", "name=null"]
             found = []
             for seed in range(self.seeds):
@@ -95,10 +102,10 @@ class GoalStudy:
             groups.append(Group(name, setting, tuple(found)))
         return tuple(groups)
 
-    def _row(self, plain: Group, aimed: Group) -> dict[str, Any]:
+    def _row(self, method: str, plain: Group, aimed: Group) -> dict[str, Any]:
         cost = effect(aimed, plain)
         found = self._service(plain, aimed) if self.goal == "service" else self._cvar(plain, aimed)
-        row = dict(setting=aimed.scenario, method=plain.method, goal=self.goal, seeds=len(aimed.jobs))
+        row = dict(setting=aimed.scenario, method=method, goal=self.goal, seeds=len(aimed.jobs))
         row |= {"paths": aimed.benefit.shape[1], "plain_benefit": cost["baseline_benefit"]}
         return row | found | {name: cost[name] for name in COLUMNS if name in cost}
 
