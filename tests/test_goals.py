@@ -200,12 +200,13 @@ def test_fast_mode_learns_from_paths_of_the_process():
 
 SMALL = [
     "evaluation.paths=64", "evaluation.horizon=30", "tuning.paths=64", "tuning.candidates=16", "tuning.rounds=1", "study.seeds=2",
-    "study.settings={quiet: [scenario=poisson, scenario.mean=5, cost.fixed_order=0]}", "~study.methods.s_S",
-    "~study.methods.forecast_s_S", "~study.methods.hdpo", "~study.methods.hdpo of all weights",
+    "~study.settings", "+study.settings={quiet: ['scenario=poisson', 'scenario.mean=5', 'cost.fixed_order=0']}",
+    "~study.methods",
 ]  # fmt: skip
+AIMED = "'method=constrained', 'method@method.inner=base_stock'"
 RULES = {
-    "rule": "{plain: [method=base_stock], aimed: [method=constrained, method@method.inner=base_stock, method.paths=100]}",
-    "again": "{plain: rule, aimed: [method=constrained, method@method.inner=base_stock, method.paths=200]}",
+    "rule": f"{{plain: ['method=base_stock'], aimed: [{AIMED}, 'method.paths=100']}}",
+    "again": f"{{plain: rule, aimed: [{AIMED}, 'method.paths=200']}}",
 }
 
 

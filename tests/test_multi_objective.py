@@ -1,4 +1,4 @@
-"""One network for all weights of missed units: the physics and the money by hand, the newsvendor at each weight, one fit for all."""
+"""One network for all weights of missed units: physics and money by hand, the newsvendor at each weight, one fit for all."""
 
 import json
 from dataclasses import replace

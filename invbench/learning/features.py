@@ -35,8 +35,8 @@ def stacked(observation: Observation, names: Sequence[str], scale: Array | float
 
     on_hand and position: one feature each; pipeline: one for each outstanding order, the next to arrive first; history: one
     for each period of the window, oldest first; calendar: sine and cosine of the week and the year; averages, momentum,
-    days_of_supply, stockouts: see the functions of these names; weight: its logarithm. Units are divided by `scale` ([] or [item], mean demand a
-    period, say). A system without a part (no pipeline at lead time 1) has no such feature.
+    days_of_supply, stockouts: see the functions of these names; weight: its logarithm. Units are divided by `scale` ([] or
+    [item], mean demand a period, say). A system without a part (no pipeline at lead time 1) has no such feature.
     """
     return jnp.concatenate([_part(observation, name, scale) for name in names])
 

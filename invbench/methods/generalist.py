@@ -48,9 +48,13 @@ class Generalist(Plan):
 
     @property
     def simulates(self) -> int:
-        """Periods that each network of a training moves through, forward and backward."""
+        """Periods that each network of a training moves through, forward and backward; none where there is a network already."""
         plan = self.plan()
-        return len(plan.ranges.spans) * plan.lanes * (plan.unroll + plan.tail) * CHUNKS * plan.chunk
+        return (
+            0
+            if self.policy is not None
+            else len(plan.ranges.spans) * plan.lanes * (plan.unroll + plan.tail) * CHUNKS * plan.chunk
+        )
 
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field or the system makes no sense, and `Diverged`."""

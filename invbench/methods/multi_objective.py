@@ -40,6 +40,11 @@ class MultiObjective(AroundLearner):
         """The learner's own."""
         return self.learner.family
 
+    @property
+    def simulates(self) -> int:
+        """The learner's own; nothing where the network is there already."""
+        return 0 if self.policy is not None else super().simulates
+
     def fit(self, problem: Problem, key: Array, log: Callable[[dict, int], None]) -> Policy:
         """Raises ValueError where a field or the system makes no sense, Refused where `policy` is none of this method."""
         return self.front(problem, key, log)(self.weight)
@@ -81,7 +86,7 @@ class MultiObjective(AroundLearner):
 
 
 def told(learner: Any) -> Any:
-    """The learner that also looks at the weight, or what is around one that does. Raises ValueError where none looks at anything."""
+    """The learner that also looks at the weight, or what is around one that does. Raises ValueError where there is none."""
     names = {field.name for field in fields(learner)}
     if "features" in names:
         return replace(learner, features=[*learner.features, features.WEIGHT])

@@ -65,8 +65,8 @@ class Learned:
 class Ablation(Printed):
     """Every change of `changes`, every method of `around` and of `upon`, one at a time, for every learner.
 
-    A change replaces fields, and is left out for a learner that has not all of them, or has them so. What is in `around` trains the
-    learner anew; what is in `upon` takes what the plain one has learned.
+    A change replaces fields, and is left out for a learner that has not all of them, or has them so. What is in `around` trains
+    the learner anew; what is in `upon` takes what the plain one has learned.
     """
 
     title: ClassVar[str] = "What each switch of a learner is worth: effect on net benefit of operations, one change at a time"

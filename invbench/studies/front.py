@@ -1,4 +1,4 @@
-"""One network for every weight of missed units beside networks that are trained for one weight alone, and a rule tuned for each."""
+"""One network for every weight of missed units, beside networks that are trained for one alone, and a rule tuned for each."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Front(Printed):
-    """Every learner of `learners` as one network of all `weights`, and trained for each of them; every field is explained in its YAML."""
+    """Every learner of `learners` as one network of all `weights`, and trained for each; every field is explained in its YAML."""
 
     title: ClassVar[str] = "One network, told the weight of missed units: the whole front of net benefit and service"
     table: ClassVar[str] = "front"
@@ -152,13 +152,15 @@ def drawn(name: str, points: dict[str, list[Point]], rule: list[Point], weights:
 
     with matplotlib.rc_context(figures.STYLE | {"svg.hashsalt": name}):
         figure = Figure((figures.WIDTH / 72, HEIGHT / 72), dpi=72)
-        axes = figures._axes(figure, left=62, right=16, top=70)
+        axes = figures._axes(figure, left=62, right=28, top=70)
         lines = {ONE: points[ONE], EACH: points[EACH], RULE: rule}
         for (title, line), colour, mark in zip(lines.items(), figures.PALETTE, ("o-", "x--", "s:")):
             fill, benefit = ([100 * one.fill for one in line], [one.benefit.mean() for one in line])
             axes.plot(fill, benefit, mark, color=colour, label=title, linewidth=1.6, markersize=5)
-        for weight, one in zip(weights, points[ONE]):
-            figures._note(axes, f"{weight:g}", (100 * one.fill, one.benefit.mean()), (0, -12), ha="center")
+        best = max(range(len(weights)), key=lambda place: points[ONE][place].benefit.mean())
+        for place, (weight, one) in enumerate(zip(weights, points[ONE])):
+            aside = {"offset": (-6, 7), "ha": "right"} if place < best else {"offset": (7, 5), "ha": "left"}
+            figures._note(axes, f"{weight:g}", (100 * one.fill, one.benefit.mean()), **aside)
         axes.set(xlabel="fill rate, %", ylabel="net benefit, money")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, handlelength=2)
         svg = figures._svg(figure)
