@@ -32,6 +32,12 @@ HDPO = {
 }  # fmt: skip
 
 
+DCL = {
+    "generations": 1, "states": 1024, "paths": 16, "periods": 8, "updates": 400, "hidden": [16], "warm_up": 10,
+    "tuning": HDPO["tuning"],
+}  # fmt: skip
+
+
 def weighing(**fields):
     """The method with a small HDPO inside, as its YAML has it but for `fields`."""
     return made("multi_objective", **({"learner": HDPO} | fields))
@@ -130,10 +136,11 @@ def test_one_network_is_the_newsvendor_at_every_weight():
         assert order(front(weight), 0.0) == pytest.approx(best, abs=4), weight
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
+@pytest.mark.parametrize("name", ["ppo", "sac", "dqn", "deep_controlled_learning"])
 def test_every_learner_orders_more_where_missed_units_weigh_more(name):
     small = {"members": 1, "lanes": 16, "hidden": [16], "validations": 2, "validation_paths": 64}
     small |= {"updates": 48, "steps": 16} if name == "ppo" else {"rollouts": 96, "futures": 0, "memory": 8192}
+    small = DCL if name == "deep_controlled_learning" else small
     learner = made(name, features=["on_hand", "position"], **small)
     front = replace(weighing(), learner=learner).front(newsvendor(), KEY, ignore)
     orders = [order(front(weight), 0.0) for weight in (0.1, 1, 10)]
