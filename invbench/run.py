@@ -223,9 +223,15 @@ def key_of(plain: dict[str, Any]) -> jax.Array:
 
 def setting(plain: dict[str, Any]) -> Setting:
     """The problem of a config with what it is judged by; the same object for all methods of one process."""
-    parts = (json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation"))
     with ONE_AT_A_TIME:
-        return _setting(*parts, json.dumps(plain.get("network")), plain["seed"], json.dumps(_files(plain)))
+        return _setting(*_parts(plain))
+
+
+def posed(plain: dict[str, Any]) -> tuple[Problem, Economics]:
+    """The problem of a config as methods may see it, and its prices; made once in a process."""
+    with ONE_AT_A_TIME:
+        made, economics = _posed(*_parts(plain))
+    return made.for_fitting(), economics
 
 
 def study(config: DictConfig) -> Path:
@@ -264,8 +270,21 @@ def remark(method: Any) -> str:
 
 
 @lru_cache(maxsize=4)
-def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str, network: str, seed: int, data: str) -> Setting:
-    """What all methods on one setting share, made once in a process. data: hashes of the files that it reads."""
+def _setting(*parts: Any) -> Setting:
+    """What all methods on one setting share, made once in a process; parts: see `_parts`."""
+    (made, economics), evaluation = _posed(*parts), json.loads(parts[4])
+    paths = made.evaluation_paths(problem.whole("evaluation.paths", evaluation["paths"], low=2))
+    if evaluation["bound"] is None or not build(evaluation["bound"]).covers(made):
+        return Setting(made, economics, paths, None, True)
+    plan = build(evaluation["bound"]).plan(made, paths)
+    return Setting(made, economics, paths, np.asarray(plan.bound, np.float64), plan.exact)
+
+
+@lru_cache(maxsize=4)
+def _posed(
+    scenario: str, system: str, cost: str, given: str, evaluation: str, network: str, seed: int, data: str
+) -> tuple[Problem, Economics]:
+    """The problem with what it is judged by, and its prices. data: hashes of the files that it reads."""
     scenario, given, evaluation, network = (json.loads(part) for part in (scenario, given, evaluation, network))
     economics, facilities = build(json.loads(cost)), _facilities(network)
     scenario = scenario if facilities is None else scenario | {"items": len(facilities.demand)}
@@ -278,11 +297,13 @@ def _setting(scenario: str, system: str, cost: str, given: str, evaluation: str,
         *parts, **given, horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], judged_on=shifted,
         network=facilities,
     )  # fmt: skip
-    paths = made.evaluation_paths(problem.whole("evaluation.paths", evaluation["paths"], low=2))
-    if evaluation["bound"] is None or not build(evaluation["bound"]).covers(made):
-        return Setting(made, economics, paths, None, True)
-    plan = build(evaluation["bound"]).plan(made, paths)
-    return Setting(made, economics, paths, np.asarray(plan.bound, np.float64), plan.exact)
+    return made, economics
+
+
+def _parts(plain: dict[str, Any]) -> tuple[Any, ...]:
+    """What a problem depends on, as texts."""
+    texts = (json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation"))
+    return *texts, json.dumps(plain.get("network")), plain["seed"], json.dumps(_files(plain))
 
 
 def _facilities(network: dict[str, Any] | None) -> Any:

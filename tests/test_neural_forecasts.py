@@ -1,6 +1,7 @@
 """Forecasting networks: heads by hand, causality, and demand whose best forecast is known."""
 
 from dataclasses import replace
+from functools import partial
 from statistics import NormalDist
 
 import jax
@@ -13,12 +14,14 @@ from scipy import stats
 from invbench import problem as problems
 from invbench.costs import CostModel
 from invbench.dynamics import single
-from invbench.forecasts import heads, neural
+from invbench.forecasts import heads, neural, ordering
 from invbench.forecasts.heads import Head
 from invbench.keys import root
 from invbench.learning import forecasting
+from invbench.learning.baseline import tuned
 from invbench.learning.curriculum import Stage
-from invbench.scenarios import autoregressive, discrete, holidays, poisson
+from invbench.scenarios import autoregressive, discrete, holidays, intermittent, poisson
+from invbench.tuning import Budget
 from invbench.types import Observation
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -177,6 +180,32 @@ def test_constant_demand_is_forecast_and_ordered():
     assert np.isnan(heard["forecast/mase"]) and heard["forecast/accuracy"] > 0.95
     ordered = np.asarray(problem.simulate(policy, problem.validation_paths(4)).ordered)
     assert ordered[:, 10:].mean() == pytest.approx(6, abs=0.1)
+
+
+def test_levels_are_chosen_for_the_sales_that_their_own_orders_lead_to():
+    """A third of demand is best lost: more stock is more sales seen, and higher forecasts; (s, S) does not look at sales."""
+    system = single.create(lead_time=2, backlog=False, initial_stock=20.0)
+    prices = dict(price=20.0, purchase=10.0, holding=2.0, shortage=10.0, fixed_order=50.0)
+    problem = replace(posed(intermittent.create(probability=0.3, size=20, items=1), system, **prices), window=28)
+    heard, key, paths = {}, root(0, "lstm"), problem.validation_paths(512)
+    earned = lambda policy: float(problem.benefit(policy, paths).mean())  # noqa: E731
+    hear = lambda metrics, step: heard.update(metrics)  # noqa: E731
+    found = made("lstm", tuning=TUNING | {"paths": 256, "candidates": 36}, **SMALL | dict(updates=40)).fit(problem, key, hear)
+    assert {"tuning/promised", "tuning/earned"} <= heard.keys()
+    rule = earned(tuned(problem, Budget(256, 36, 2), root(0, "rule")))
+    assert rule > earned(found) > 1.2 * rule  # both are below zero
+    far = found._replace(params=found.params | {"z": jnp.asarray([3.0]), "periods": jnp.asarray([9.0])})
+    again = partial(ordering._in_the_loop, problem, far, ("z", "periods"), np.array([[-4.0], [0.0]]), np.array([[6.0], [10.0]]))
+    budget = Budget(64, 36, 2)
+    assert earned(far) < 2 * rule and earned(again(promised=earned(found), budget=budget, key=key, log=hear)) > 1.2 * rule
+    assert again(promised=2 * earned(far), budget=budget, key=key, log=hear) is far  # no more was promised
+
+
+def test_where_demand_is_backlogged_it_is_seen_whatever_is_ordered():
+    heard = {}
+    method = made("lstm", tuning=TUNING, **SMALL | dict(updates=20))
+    method.fit(problem_of(poisson.create(mean=5.0, items=1)), root(0, "lstm"), lambda metrics, step: heard.update(metrics))
+    assert "tuning/benefit" in heard and "tuning/promised" not in heard
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ forecasts are those that a rule with levels near the best comes to see.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from invbench import costs
 from invbench.forecasts import neural
 from invbench.forecasts.neural import Forecaster
 from invbench.formulas import critical_fractile
+from invbench.keys import named
 from invbench.problem import Problem
 from invbench.tuning import Budget, is_whole, levels, lot, search
 from invbench.types import Array, Observation, Policy
@@ -27,6 +28,8 @@ from invbench.types import Array, Observation, Policy
 HIGHEST = 6.0  # standard deviations above the mean that are tried, and below it where orders have a fixed cost
 LANES = 4096  # candidates x paths x items that move together
 VALUES = 2**25  # numbers that the forecasts of a search may hold (128 MiB)
+LOOPED, LOOPED_CANDIDATES, LOOPED_PERIODS = 64, 36, 120  # paths, levels and periods of a search that asks the network throughout
+TOLERATED = 0.02  # of what the search for levels promised: a policy may earn so much less once it sees its own sales
 FIRST_ROUNDS = 1  # of the search whose winner is who sees, where demand is lost
 
 
@@ -60,7 +63,33 @@ def tuned(problem: Problem, forecaster: Forecaster, budget: Budget, key: Array, 
         found = search(Foretold(problem, policy), template, names, low, high, np.zeros(len(names), bool), own, key, log)
         best = {name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)}
         policy = policy._replace(params=policy.params | best)
-    return policy
+    if len(rounds) == 1:
+        return policy
+    return _in_the_loop(problem, policy, names, low, high, float(found.value.sum()), budget, named(key, "loop"), log)
+
+
+def _in_the_loop(
+    problem: Problem, policy: Policy, names: tuple[str, ...], low: np.ndarray, high: np.ndarray, promised: float, budget: Budget,
+    key: Array, log: Callable[[dict, int], None],
+) -> Policy:  # fmt: skip
+    """The policy, or where it earns less than `promised` once it sees the sales that its own orders lead to, the best that does.
+
+    Where much is lost, more stock is more sales, and these are higher forecasts: what is best on the forecasts that another rule
+    saw may be far off. Levels are then searched for with the network in every period.
+    """
+    paths = problem.training_paths(named(key, "paths"), budget.at_most(paths=LOOPED).paths)
+    worth = lambda one: float(np.asarray(problem.benefit(one, paths), np.float64).sum(1).mean())  # noqa: E731
+    earned = worth(policy)
+    log({"tuning/promised": promised, "tuning/earned": earned}, 0)
+    if earned >= promised - TOLERATED * abs(promised):
+        return policy
+    template = policy._replace(params={name: leaf for name, leaf in policy.params.items() if name not in names})
+    own = budget.at_most(paths=LOOPED, candidates=LOOPED_CANDIDATES)
+    shorter = replace(problem, horizon=min(problem.horizon, LOOPED_PERIODS))  # levels are relative to the forecast, so they keep
+    found = search(shorter, template, names, low, high, np.zeros(len(names), bool), own, named(key, "search"), log)
+    best = {name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)}
+    other = template._replace(params=template.params | best)
+    return max((policy, other), key=worth)
 
 
 def _first(budget: Budget) -> tuple[int, int, int]:

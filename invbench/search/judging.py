@@ -4,19 +4,15 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from invbench import problem, run
+from invbench import run
 from invbench.checks import require
-from invbench.costs import Economics
 from invbench.evaluation import report
-from invbench.networks import distribution, trees
-from invbench.problem import Problem
 from invbench.tracker import Log, Tracker
 from invbench.types import Policy
 
@@ -28,31 +24,10 @@ FIGURES = {"benefit": "operating_benefit"}  # an objective's name where that of 
 Config = dict[str, Any]
 
 
-def posed(plain: Config) -> tuple[Problem, Economics]:
-    """The problem of a config as methods may see it, made once for all trials of a process; and its prices."""
-    parts = (json.dumps(plain[name]) for name in ("scenario", "system", "cost", "problem", "evaluation"))
-    return _posed(*parts, json.dumps(plain.get("network")), plain["seed"], json.dumps(run._files(plain)))
-
-
-@lru_cache(maxsize=2)
-def _posed(scenario: str, system: str, cost: str, given: str, evaluation: str, network: str, seed: int, data: str):
-    """data: hashes of the files that it reads."""
-    scenario, given, evaluation, network = (json.loads(part) for part in (scenario, given, evaluation, network))
-    economics, facilities = run.build(json.loads(cost)), run._facilities(network)
-    scenario = scenario if facilities is None else scenario | {"items": len(facilities.demand)}
-    parts = run.build(scenario), run.build(json.loads(system)), economics.operations
-    if facilities is not None:
-        parts = (trees.placed if isinstance(facilities, trees.Tree) else distribution.placed)(facilities, *parts)
-    made = problem.create(
-        *parts, **given, horizon=evaluation["horizon"], seed=seed, evaluation_seed=evaluation["seed"], network=facilities
-    )
-    return made.for_fitting(), economics
-
-
 def fitted(plain: Config, place: Path) -> Policy:
     """The policy of a job's method, with the key that the job would have. place: where a training keeps its states."""
     log = Log(Tracker(), place)
-    policy = _method(plain).fit(posed(plain)[0], run.key_of(plain), log)
+    policy = _method(plain).fit(run.posed(plain)[0], run.key_of(plain), log)
     log.forget()
     return policy
 
@@ -65,7 +40,7 @@ def _method(plain: Config) -> Any:
 
 def values(plain: Config, policy: Policy, objectives: Sequence[str]) -> list[float]:
     """What a policy is worth on validation paths. Raises ValueError where a figure is no number."""
-    (made, economics), own = posed(plain), plain["evaluation"]
+    (made, economics), own = run.posed(plain), plain["evaluation"]
     judged = report.evaluate(made, policy, made.validation_paths(own["validation_paths"]), run.key_of(plain))
     lost = int((~np.isfinite(judged.benefit)).sum())
     require(lost == 0, "what a policy orders", "numbers", f"a net benefit that is none on {lost} of {judged.benefit.size} paths")
@@ -108,7 +83,7 @@ def alike(configs: Sequence[Config]) -> list[list[int]]:
 
 def side_by_side(configs: Sequence[Config], place: Path) -> list[Policy]:
     """A policy for each config, trained in one program: with the keys, and the choice among seeds, that each alone would have."""
-    made, own = posed(configs[0])[0], rates(configs[0])
+    made, own = run.posed(configs[0])[0], rates(configs[0])
     seeds = int(configs[0]["method"].get("seeds", 1))
     method = _method(configs[0])
     lists = {name: [float(plain["method"][name]) for plain in configs for _ in range(seeds)] for name in own}
