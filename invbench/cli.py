@@ -168,10 +168,16 @@ def _sweep(arguments: list[str]) -> int:
 
 @contextmanager
 def _ahead(arguments: list[str]) -> Iterator[Any]:
-    """Where fits are made ahead of their jobs; None where jobs run in other processes."""
+    """Where fits are made ahead of their jobs; None where jobs run in other processes, or programs are spread over devices.
+
+    Two threads whose programs gather from several devices can wait for each other for ever: XLA then ends the process.
+    """
+    import jax
+
     from invbench.ahead import Ahead
 
-    if any(argument.lstrip("+").startswith("hydra/launcher=") for argument in arguments):
+    elsewhere = any(argument.lstrip("+").startswith("hydra/launcher=") for argument in arguments)
+    if elsewhere or len(jax.devices()) > 1:
         yield None
         return
     ahead = Ahead()
