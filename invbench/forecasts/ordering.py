@@ -59,13 +59,10 @@ def tuned(problem: Problem, forecaster: Forecaster, budget: Budget, key: Array, 
     low = np.stack([np.full(problem.items, -4.0 if fixed else -3.0), np.zeros(problem.items)])[: 2 if fixed else 1]
     rounds = [budget] if getattr(problem.system, "backlog", False) else [Budget(*_first(budget)), budget]
     for own in rounds:
-        template = policy._replace(params={name: leaf for name, leaf in policy.params.items() if name not in names})
-        found = search(Foretold(problem, policy), template, names, low, high, np.zeros(len(names), bool), own, key, log)
-        best = {name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)}
-        policy = policy._replace(params=policy.params | best)
+        policy, promised = _searched(Foretold(problem, policy), policy, names, low, high, own, key, log)
     if len(rounds) == 1:
         return policy
-    return _in_the_loop(problem, policy, names, low, high, float(found.value.sum()), budget, named(key, "loop"), log)
+    return _in_the_loop(problem, policy, names, low, high, promised, budget, named(key, "loop"), log)
 
 
 def _in_the_loop(
@@ -83,13 +80,21 @@ def _in_the_loop(
     log({"tuning/promised": promised, "tuning/earned": earned}, 0)
     if earned >= promised - TOLERATED * abs(promised):
         return policy
-    template = policy._replace(params={name: leaf for name, leaf in policy.params.items() if name not in names})
     own = budget.at_most(paths=LOOPED, candidates=LOOPED_CANDIDATES)
     shorter = replace(problem, horizon=min(problem.horizon, LOOPED_PERIODS))  # levels are relative to the forecast, so they keep
-    found = search(shorter, template, names, low, high, np.zeros(len(names), bool), own, named(key, "search"), log)
-    best = {name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)}
-    other = template._replace(params=template.params | best)
+    other, _ = _searched(shorter, policy, names, low, high, own, named(key, "search"), log)
     return max((policy, other), key=worth)
+
+
+def _searched(
+    problem: Any, policy: Policy, names: tuple[str, ...], low: np.ndarray, high: np.ndarray, budget: Budget, key: Array,
+    log: Callable[[dict, int], None],
+) -> tuple[Policy, float]:  # fmt: skip
+    """The policy with the levels that earn most, and what they earn, money."""
+    template = policy._replace(params={name: leaf for name, leaf in policy.params.items() if name not in names})
+    found = search(problem, template, names, low, high, np.zeros(len(names), bool), budget, key, log)
+    best = {name: jnp.asarray(found.point[i], jnp.float32) for i, name in enumerate(names)}
+    return policy._replace(params=policy.params | best), float(found.value.sum())
 
 
 def _first(budget: Budget) -> tuple[int, int, int]:

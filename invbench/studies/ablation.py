@@ -204,20 +204,20 @@ def _measure(flows: Flows, last: Array, cost: CostModel) -> tuple[Array, Array, 
 def _of_learner(name: str, done: dict[str, Outcome], rule: np.ndarray) -> Iterator[Cell]:
     plain = done[PLAIN].benefit
     seeds, paths = plain.shape
-    yield _cell(PLAIN, f"{name}, net benefit", mean(plain), f"{seeds} seeds, {paths:,} paths: {TWO_LEVELS}")
-    yield _cell(PLAIN, f"{name}, {HELD}", _held(done[PLAIN].fill), SERVICE)
-    yield _cell(RULE, f"{name}, effect", mean(rule - plain), EFFECT)
+    yield estimated(PLAIN, f"{name}, net benefit", mean(plain), f"{seeds} seeds, {paths:,} paths: {TWO_LEVELS}")
+    yield estimated(PLAIN, f"{name}, {HELD}", _held(done[PLAIN].fill), SERVICE)
+    yield estimated(RULE, f"{name}, effect", mean(rule - plain), EFFECT)
     changes = [what for what in done if what != PLAIN]
     effects = [done[what].benefit - plain for what in changes]
     for what, effect, chance in zip(changes, effects, holm([p_value(effect) for effect in effects])):
-        yield _cell(what, f"{name}, effect", mean(effect), EFFECT)
-        yield _cell(
+        yield estimated(what, f"{name}, effect", mean(effect), EFFECT)
+        yield estimated(
             what, f"{name}, %", mean(effect).scaled(100 / plain.mean()), "effect in per cent of the plain learner's net benefit"
         )
         yield Cell(what, f"{name}, p", None, float(f"{chance:.2g}"), note=CHANCE, row=what)
-        yield _cell(what, f"{name}, {HELD}", _held(done[what].fill), SERVICE)
+        yield estimated(what, f"{name}, {HELD}", _held(done[what].fill), SERVICE)
         if paths >= FEWEST_PATHS:
-            yield _cell(what, f"{name}, effect on CVaR", cvar_gain(plain, done[what].benefit, TAIL), CVAR)
+            yield estimated(what, f"{name}, effect on CVaR", cvar_gain(plain, done[what].benefit, TAIL), CVAR)
 
 
 def _held(fill: np.ndarray) -> Estimate:
@@ -225,7 +225,8 @@ def _held(fill: np.ndarray) -> Estimate:
     return wilson(float((fill >= FILL).mean()), fill.shape[1]).scaled(100)
 
 
-def _cell(row: str, column: str, found: Estimate, note: str) -> Cell:
+def estimated(row: str, column: str, found: Estimate, note: str) -> Cell:
+    """An estimate with its interval, as a cell."""
     return Cell(row, column, None, found.mean, lower=found.lower, upper=found.upper, row=row, note=note)
 
 

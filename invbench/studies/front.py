@@ -19,12 +19,13 @@ from invbench.problem import Problem
 from invbench.progress import say
 from invbench.report import figures
 from invbench.studies import ablation, pages, printed
+from invbench.studies.ablation import estimated
 from invbench.studies.cells import Cell
 from invbench.studies.learned import fitted
 from invbench.studies.printed import Printed
 from invbench.tracker import Log, Tracker
 from invbench.tuning import Budget
-from invbench.types import Array, Paths, Policy
+from invbench.types import Paths, Policy
 
 ONE, EACH, RULE = "one network", "a network for each weight", "a rule tuned for each weight"
 OVER = "over training seeds and evaluation paths, two levels"
@@ -98,15 +99,11 @@ class Front(Printed):
             wide = replace(self.method, learner=learner, weights=[min(self.weights), max(self.weights)], weight=self.weights[0])
             fronts = wide.fronts(fit, keys, _quiet())
             ours = [judged(problem, paths, [front(weight) for front in fronts]) for weight in self.weights]
-            each = [judged(problem, paths, self._of_its_own(one, learner, keys)) for one in alone]
+            each = [judged(problem, paths, fitted(learner, one, keys, _quiet())) for one in alone]
             found[name] = {ONE: ours, EACH: each}
             say(f"{name}: {len(self.weights)} weights")
             jax.clear_caches()
         return found, float(unit.reshape(()))
-
-    def _of_its_own(self, problem: Problem, learner: Any, keys: Array) -> list[Policy]:
-        """Policies [seed] of a learner that is trained for one weight."""
-        return fitted(learner, problem, keys, _quiet())
 
     def _cells(self, points: dict[str, Any], unit: float) -> list[Cell]:
         return [cell for place in range(len(self.weights)) for cell in self._of_weight(place, points, unit)]
@@ -116,13 +113,13 @@ class Front(Printed):
         row, price = f"weight {weight:g}", (self.weights[place] - 1) * unit
         for name in self.learners:
             ours, each = (points[name][kind][place] for kind in (ONE, EACH))
-            yield _cell(row, f"{name}, {ONE}: net benefit", mean(ours.benefit), f"mean and 95 % interval {OVER}")
+            yield estimated(row, f"{name}, {ONE}: net benefit", mean(ours.benefit), f"mean and 95 % interval {OVER}")
             yield Cell(row, f"{name}: fill rate, %", None, 100 * ours.fill, row=row, note="share of all demand met from stock")
             for other, beside in ((EACH, each), (RULE, rule)):
                 base = beside.weighted(price)
                 less = mean(ours.weighted(price) - base).scaled(100 / abs(base.mean()))
-                yield _cell(row, f"{name}: beside {other}, %", less, LESS)
-        yield _cell(row, f"{RULE}: net benefit", mean(rule.benefit), f"mean and 95 % interval {OVER}")
+                yield estimated(row, f"{name}: beside {other}, %", less, LESS)
+        yield estimated(row, f"{RULE}: net benefit", mean(rule.benefit), f"mean and 95 % interval {OVER}")
         yield Cell(row, "rule: fill rate, %", None, 100 * rule.fill, row=row, note="share of all demand met from stock")
 
 
@@ -136,10 +133,6 @@ def judged(problem: Problem, paths: Paths, policies: list[Policy]) -> Point:
 
 def _quiet() -> Callable[[dict, int], None]:
     return Log(Tracker(), None)
-
-
-def _cell(row: str, column: str, found: Any, note: str) -> Cell:
-    return Cell(row, column, None, found.mean, lower=found.lower, upper=found.upper, row=row, note=note)
 
 
 # ---- the picture
