@@ -1,6 +1,7 @@
 """The command `invbench`: Hydra runs and sweeps, and the verbs beside them. Its last line on stdout is the folder written."""
 
 import copy
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from invbench.jobs import Refused
 ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 VERBS = "report", "verify", "rerun"
 HELD = 1000  # composed configs of a sweep that wait for their jobs, at most
+RARELY = 100_000, 20, 20  # objects after which garbage is looked for: what JAX and Hydra keep is much to walk through
 HELP = """\
 [bold]invbench[/]: the benchmark for inventory decisions.
 
@@ -41,6 +43,7 @@ Three to start with:
 def main() -> None:
     """The entry point: exit code 0, 1 where a job failed, 2 where the command was refused."""
     arguments = sys.argv[1:]
+    gc.set_threshold(*RARELY)
     try:
         code = _main(arguments)
     except Refused as error:
@@ -157,9 +160,8 @@ def _sweep(arguments: list[str]) -> int:
         planned = sweep.plan(arguments, folder)
         bar = stack.enter_context(_progress())
         task = bar.add_task("sweep", total=len(planned), what="")
-        ahead = stack.enter_context(_ahead(arguments))
-        stack.enter_context(_composed_once(_offer_to(ahead, folder, planned)))
-        _hydra(arguments, lambda config: _member(config, bar, task, ahead))
+        stack.enter_context(_composed_once())
+        _hydra(arguments, lambda config: _member(config, bar, task))
         bar.update(task, what="report")
         code = sweep.conclude(folder, planned, "invbench " + " ".join(sys.argv[1:]))
     print(folder)
@@ -167,43 +169,10 @@ def _sweep(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _ahead(arguments: list[str]) -> Iterator[Any]:
-    """Where fits are made ahead of their jobs; None where jobs run in other processes, or programs are spread over devices.
-
-    Two threads whose programs gather from several devices can wait for each other for ever: XLA then ends the process.
-    """
-    import jax
-
-    from invbench.ahead import Ahead
-
-    elsewhere = any(argument.lstrip("+").startswith("hydra/launcher=") for argument in arguments)
-    if elsewhere or len(jax.devices()) > 1:
-        yield None
-        return
-    ahead = Ahead()
-    try:
-        yield ahead
-    finally:
-        ahead.close()
-
-
-def _offer_to(ahead: Any, folder: Path, planned: list[str]) -> Callable[[Any], None]:
-    """Takes the config of each job as it is composed, in order, and offers it to be fitted ahead where the job is not done."""
-    labels = iter(planned)
-
-    def offer(config: Any) -> None:
-        home = jobs.home(folder, next(labels, ""))
-        if ahead is not None and (home is None or not (home / jobs.DONE).exists()):
-            ahead.offer(config)
-
-    return offer
-
-
-@contextmanager
-def _composed_once(composed: Callable[[Any], None]) -> Iterator[None]:
+def _composed_once() -> Iterator[None]:
     """Hydra composes every job of a sweep to check it, and again to run it: here the second time it takes the first's.
 
-    Every file of the config is read once, too. composed: is told of each config the first time.
+    Every file of the config is read once, too.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.config_repository import ConfigRepository
@@ -218,7 +187,6 @@ def _composed_once(composed: Callable[[Any], None]) -> Iterator[None]:
         config = compose(self, master_config, sweep_overrides)
         if len(checked) < HELD:
             checked[job] = config
-            composed(config)
         return config
 
     def read_once(self: Any, config_path: str) -> Any:
@@ -233,13 +201,13 @@ def _composed_once(composed: Callable[[Any], None]) -> Iterator[None]:
         ConfigLoaderImpl.load_sweep_config, ConfigRepository.load_config = compose, read
 
 
-def _member(config: Any, bar: Progress, task: Any, ahead: Any) -> None:
+def _member(config: Any, bar: Progress, task: Any) -> None:
     """One job of a sweep: what goes wrong is written down, shown in the table, and does not stop the others."""
     from invbench import run
 
     bar.update(task, what=f"{config.names.method} · {config.names.scenario}")
     try:
-        run.run(config, ahead)
+        run.run(config)
     except Refused as error:
         sys.exit(_complain(error, 2))  # another config under this name: nothing of this sweep can be trusted
     except Exception as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import current_thread, main_thread
 from typing import TypeVar
 
 from rich.console import Console
@@ -36,9 +35,6 @@ def track(work: Iterable[Work], what: str) -> Iterator[Work]:
 @contextmanager
 def _bar(*columns: ProgressColumn) -> Iterator[Progress]:
     console = Console(stderr=True)
-    if current_thread() is not main_thread():  # beside other work, whose bar is shown
-        yield Progress(disable=True)
-        return
     with Progress(*columns, console=console, transient=True, disable=bool(_shown) or not console.is_terminal) as bar:
         _shown.append(bar)
         try:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import hydra.utils
@@ -20,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from invbench import jobs, problem, rolling, saved
-from invbench.ahead import Ahead
 from invbench.checks import require
 from invbench.costs import Economics
 from invbench.evaluation import report
@@ -39,7 +37,6 @@ PACKAGE = "invbench"
 STORY = "demand", "ordered", "received", "held", "missed"  # what is shown of a path
 PLACES = "network_map", "site_stock"  # what is drawn of a network
 SMALL = 16  # fitted parameters with at most so many values are written into the report
-ONE_AT_A_TIME = RLock()  # settings are made by jobs and by fits ahead of them
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,8 @@ class Setting:
     exact: bool
 
 
-def run(config: DictConfig, ahead: Ahead | None = None) -> Path:
-    """Run one job unless it is finished; returns its folder. Raises after writing down what went wrong.
-
-    ahead: where its fit may have been made already.
-    """
+def run(config: DictConfig) -> Path:
+    """Run one job unless it is finished; returns its folder. Raises after writing down what went wrong."""
     plain = resolve(config)
     folder, label = place(config, plain)
     if not jobs.prepare(folder, plain, label):
@@ -66,7 +60,7 @@ def run(config: DictConfig, ahead: Ahead | None = None) -> Path:
     tracker.start(folder, folder.parent.name, plain["names"]["method"], jobs.content(plain))
     code = 1
     try:
-        work(plain, folder, tracker, ahead)
+        work(plain, folder, tracker)
         jobs.finish(folder)
         code = 0
     except Exception as error:
@@ -137,7 +131,7 @@ def _files(plain: dict[str, Any]) -> dict[str, str]:
     return {str(file): jobs.hash_file(file) for file in files if file.is_file()}
 
 
-def work(plain: dict[str, Any], folder: Path, tracker: Careful, ahead: Ahead | None = None) -> None:
+def work(plain: dict[str, Any], folder: Path, tracker: Careful) -> None:
     """Fit (or take a saved policy), judge, write."""
     made = setting(plain)
     method = build(plain["method"])
@@ -145,13 +139,8 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful, ahead: Ahead | N
     require(fits, "method", "one for networks, as hierarchical or installation_base_stock", plain["names"]["method"])
     key = key_of(plain)
     log, started = Log(tracker, _states(folder)), time.perf_counter()
-    begun = ahead.take(plain) if ahead is not None else None
     if "policy" in plain:
         policy, label = saved.restored(plain, made.problem), remark(method)
-    elif begun is not None:
-        policy, label = begun.policy, remark(method)
-        for metrics, step in begun.said:
-            log(metrics, step)
     else:
         policy, made, label = fit(method, made, key, log)
     jax.block_until_ready(policy.params)
@@ -159,7 +148,7 @@ def work(plain: dict[str, Any], folder: Path, tracker: Careful, ahead: Ahead | N
     judged = report.evaluate(made.problem, policy, made.evaluation, key)
     lost = int((~np.isfinite(judged.benefit)).sum())
     require(lost == 0, "what a policy orders", "numbers", f"a net benefit that is none on {lost} of {judged.benefit.size} paths")
-    timing = {"fit": fitted - started if begun is None else begun.seconds, "evaluate": time.perf_counter() - fitted}
+    timing = {"fit": fitted - started, "evaluate": time.perf_counter() - fitted}
     costs = made.economics.of(method.family)
     document = describe(plain, made, method, policy, judged, label) | report.figures(
         judged, costs, plain["evaluation"]["risk_aversion"], plain["evaluation"]["target_fill_rate"]
@@ -223,14 +212,12 @@ def key_of(plain: dict[str, Any]) -> jax.Array:
 
 def setting(plain: dict[str, Any]) -> Setting:
     """The problem of a config with what it is judged by; the same object for all methods of one process."""
-    with ONE_AT_A_TIME:
-        return _setting(*_parts(plain))
+    return _setting(*_parts(plain))
 
 
 def posed(plain: dict[str, Any]) -> tuple[Problem, Economics]:
     """The problem of a config as methods may see it, and its prices; made once in a process."""
-    with ONE_AT_A_TIME:
-        made, economics = _posed(*_parts(plain))
+    made, economics = _posed(*_parts(plain))
     return made.for_fitting(), economics
 
 
@@ -269,7 +256,7 @@ def remark(method: Any) -> str:
     return "fast mode" if getattr(method, "fast_mode", False) else ""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _setting(*parts: Any) -> Setting:
     """What all methods on one setting share, made once in a process; parts: see `_parts`."""
     (made, economics), evaluation = _posed(*parts), json.loads(parts[4])

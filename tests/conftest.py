@@ -1,8 +1,14 @@
 """Import invbench before JAX: it sets the number of devices and the compilation cache."""
 
 import invbench  # noqa: F401  # isort: skip
+import gc
+
 import jax
 import pytest
+
+from invbench.cli import RARELY
+
+gc.set_threshold(*RARELY)
 
 
 @pytest.fixture(autouse=True, scope="module")

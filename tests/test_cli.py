@@ -336,7 +336,7 @@ def test_a_sweep_composes_each_job_once(monkeypatch):
     composed = []
     monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", lambda self, master, job: composed.append(job) or list(job))
     plain = ConfigLoaderImpl.load_sweep_config
-    with cli._composed_once(lambda config: None):
+    with cli._composed_once():
         load = ConfigLoaderImpl.load_sweep_config
         first, second = (load(None, None, [name]) for name in "ab")
         assert load(None, None, ["b"]) is second and load(None, None, ["a"]) is first
