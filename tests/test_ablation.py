@@ -7,6 +7,7 @@ import pytest
 
 from invbench import run
 from invbench.evaluation.statistics import mean
+from invbench.learning import features
 from invbench.studies import ablation
 from invbench.studies.all_tables import compose
 
@@ -92,3 +93,15 @@ def test_a_change_of_a_field_that_no_learner_has_is_refused(tmp_path):
     plain = composed(tmp_path / "study", "+study.changes.typo={featurs: [on_hand]}")
     with pytest.raises(ValueError, match="^study.changes must be of fields that a learner has, got 'featurs'$"):
         run.build(plain["study"]).cells(plain)
+
+
+def test_what_a_calendar_is_worth_is_asked_where_demand_follows_one(tmp_path):
+    config = compose("ablation_holidays", [], tmp_path)
+    study, days = run.build(config["study"]), config["scenario"]["days"]
+    assert study.chosen().keys() == {"ppo", "sac", "hdpo"} and len(days) == 17
+    for learner in study.learners.values():
+        found = study.variants(learner)
+        assert found.keys() == {"plain", *study.changes, "longer training"} and len(study.changes) == 4
+        told = features.checked("method.features", found["calendar_and_holidays"].features)
+        assert f"holidays:{','.join(map(str, days))}" in told and "calendar" in told
+        assert not any("calendar" in found[name].features for name in ("plain", "holidays"))
