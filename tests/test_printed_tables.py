@@ -79,7 +79,7 @@ def test_all_tables_goes_on_after_a_table_that_raises(tmp_path, capsys):
     assert [rows[ZHENG][name] for name in ("agree", "of", "misprints", "exit_code", "error")] == ["6", "6", "0", "0", ""]
     assert rows["reference"]["exit_code"] == rows["no_such"]["exit_code"] == "1"
     assert rows["reference"]["error"] == "study.tables must be a list of printed tables, got 'reference'"
-    assert rows["no_such"]["error"].startswith("study.tables must be among the experiments ablation, all_tables, ")
+    assert rows["no_such"]["error"].startswith("study.tables must be among the experiments ablation, ablation_holidays, all_tables, ")
     config = yaml.safe_load((tmp_path / ZHENG / "config.yaml").read_text())
     assert config["study"]["means"] == [10, 15] and config["names"]["experiment"] == ZHENG
     assert (config["outputs"], config["name"]) == (str(tmp_path), ZHENG)
