@@ -76,6 +76,7 @@ def test_what_is_put_upon_a_learner_takes_what_it_has_learned(tmp_path):
 
 def test_the_whole_study_with_tiny_budgets(tmp_path):
     plain = composed(tmp_path / "study")
+    plain["names"]["experiment"] = "ablation_holidays"  # which is the same study, with a config of its own
     assert run.build(plain["study"]).run(tmp_path / "study", plain) == 0
     with open(tmp_path / "study" / "published.csv") as file:
         rows = list(csv.DictReader(file))
@@ -84,7 +85,7 @@ def test_the_whole_study_with_tiny_budgets(tmp_path):
     assert effects.keys() == names
     assert all(float(row["lower"]) < float(row["ours"]) < float(row["upper"]) for row in effects.values())
     page = (tmp_path / "study" / "index.html").read_text()
-    assert page.count("<svg") == 1 and "effect on net benefit" in page
+    assert page.count("<svg") == 1 and "effect on net benefit" in page and "invbench +experiment=ablation_holidays" in page
     timing = (tmp_path / "study" / "timing.csv").read_text().splitlines()
     assert timing[0] == "learner,change,seeds,seconds" and len(timing) == 2 + len(names)
 

@@ -120,12 +120,19 @@ def test_a_problem_has_as_many_simulators_as_it_is_given():
         problem.create(SEASONAL, system, cost, **given, shelf=0)
 
 
-@pytest.mark.parametrize("value", [0.0, 7.0])
-def test_a_history_without_variation(value):
-    flat = History(np.full((60, 2), value), None)
-    if value == 0:
-        with pytest.raises(ValueError, match="the observed history must be demand in at least one period, got 'none at all'"):
-            bootstrapped(flat, root(0, "x"), 4)
-    else:
-        drawn = np.asarray(bootstrapped(flat, root(0, "x"), 4).draw(jax.random.key(0), 5, 20, 60))
-        np.testing.assert_allclose(drawn, value, rtol=1e-3)
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (0.0, "the observed history must be demand in at least one period, got 'none at all'"),
+        (7.0, "the observed history must be sales that vary, got '7, 7 in each of 60 periods'"),
+    ],
+)
+def test_a_history_without_variation_is_refused(value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        bootstrapped(History(np.full((60, 2), value), None), root(0, "x"), 4)
+
+
+def test_a_constant_item_beside_one_that_varies_stays_constant():
+    sales = np.stack([np.full(60, 7.0), np.arange(60) % 7 + 1.0], 1)
+    drawn = np.asarray(bootstrapped(History(sales, None), root(0, "x"), 4).draw(jax.random.key(0), 5, 20, 60))
+    np.testing.assert_allclose(drawn[..., 0], 7, rtol=1e-3)

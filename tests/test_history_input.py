@@ -1,4 +1,4 @@
-"""Histories that say little: too short, constant, or without any demand. A method works on them, or says what is wrong."""
+"""Histories that say little: too short, all constant, or without any demand are refused; beside other series they are not."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,14 @@ BUDGETS = {
     "lstm": ["method.width=8", "method.paths=16", "method.updates=40", "method.batch=32"],
 }
 FEATURES = "method.features=[on_hand,pipeline,history,calendar]"
-SERIES = {"constant": 6, "nothing": 0, "one": 1}
+SERIES = {"constant": [6], "nothing": [0], "one": [1], "weekly": [2, 2, 3, 3, 4, 6, 8]}
 
 
-def csv(folder: Path, **series: int) -> str:
-    """Seventy-two days of the same sales, as an override of the scenario."""
+def csv(folder: Path, **series: list[int]) -> str:
+    """Seventy-two days of the same sales again and again, as an override of the scenario."""
     days = np.datetime64("2024-01-01") + np.arange(72)
-    rows = ["date," + ",".join(series), *(f"{day}," + ",".join(str(units) for units in series.values()) for day in days)]
+    rows = [[str(units[place % len(units)]) for units in series.values()] for place in range(len(days))]
+    rows = ["date," + ",".join(series), *(f"{day}," + ",".join(row) for day, row in zip(days, rows))]
     path = folder / "sales.csv"
     path.write_text("\n".join(rows) + "\n")
     return f"scenario.path={path}"
@@ -29,22 +30,29 @@ def csv(folder: Path, **series: int) -> str:
 
 @pytest.mark.parametrize("method", BUDGETS)
 def test_constant_series_and_one_without_demand_are_ordered_sensibly(tmp_path, method):
-    """In twelve days 84 are asked for; no more than a few times that is bought, and money is finite."""
+    """In twelve days some 132 are asked for; no more than a few times that is bought, and money is finite."""
     more = [FEATURES] if method == "hdpo" else []
     data = csv(tmp_path, **SERIES)
     done = invbench(tmp_path, f"method={method}", "scenario=history", data, *BUDGETS[method], *more, *SMALL)
     assert done.returncode == 0, done.stderr
     report = json.loads((Path(done.stdout.rstrip().splitlines()[-1]) / "report.json").read_text())
-    assert np.isfinite(report["operating_benefit"]["mean"]) and report["items"] == 3
+    assert np.isfinite(report["operating_benefit"]["mean"]) and report["items"] == 4
     bought = report["purchase"]["mean"] / 10  # money a unit
-    assert 0 < bought < 4 * 84
+    assert 0 < bought < 4 * 132
 
 
 @pytest.mark.parametrize("method", LEARNED)
 def test_a_history_without_any_demand_is_refused_in_a_sentence(tmp_path, method):
-    done = invbench(tmp_path, f"method={method}", "scenario=history", csv(tmp_path, nothing=0), *SMALL)
+    done = invbench(tmp_path, f"method={method}", "scenario=history", csv(tmp_path, nothing=[0]), *SMALL)
     assert done.returncode != 0 and len(done.stderr.strip().splitlines()) == 1
     assert "the observed history must be demand in at least one period" in done.stderr
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_a_history_that_is_constant_is_refused_in_a_sentence(tmp_path, method):
+    done = invbench(tmp_path, f"method={method}", "scenario=history", csv(tmp_path, one=[7], other=[3]), *SMALL)
+    assert done.returncode != 0 and len(done.stderr.strip().splitlines()) == 1
+    assert "the observed history must be sales that vary, got '7, 3 in each of 60 periods'" in done.stderr
 
 
 @pytest.mark.parametrize("method", LEARNED)

@@ -106,12 +106,17 @@ def restored(path: str, problem: Problem, weight: float) -> Policy:
     if found.policy.apply is not preferences.weighted:
         raise Refused(f"method.policy must be one of multi_objective, got {path}")
     saved.check(found, problem)
-    least, most = (float(found.policy.params[name][0]) for name in ("least", "most"))
+    least, most = _ends(found.policy)
     if not least <= weight <= most * (1 + 1e-6):
         raise Refused(f"method.weight must be within {least:g} … {most:g}, which {path} was trained for, got {weight:g}")
     return found.policy
 
 
 def _front(policy: Policy) -> Callable[[float], Policy]:
-    least, most = (float(policy.params[name][0]) for name in ("least", "most"))
+    least, most = _ends(policy)
     return lambda weight: preferences.with_weight(policy, min(max(weight, least), most))
+
+
+def _ends(policy: Policy) -> tuple[float, float]:
+    """The least and the most weight that it was trained for."""
+    return float(policy.params["least"][0]), float(policy.params["most"][0])

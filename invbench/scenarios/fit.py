@@ -86,12 +86,19 @@ def features(periods: Array, length: Array | int, xp=np, holidays: tuple[int, ..
     return xp.concatenate([xp.asarray(part, "float32" if xp is jnp else "float64") for part in parts], axis=1)
 
 
+def _named(units: np.ndarray) -> str:
+    """What every period sold, for a sentence."""
+    return ", ".join(f"{one:g}" for one in units[:3]) + (", …" if len(units) > 3 else "")
+
+
 def fit(history: History) -> Fitted:
-    """The simulator of a history; raises ValueError where there is nothing to fit (too short, or never any demand)."""
+    """The simulator of a history; raises ValueError where there is nothing to fit (too short, no demand, or the same sales of all items for ever)."""
     sales = np.asarray(history.sales, np.float64)
     length, items = sales.shape
     require(length >= 2 * BLOCK, "problem.history", f">= {2 * BLOCK} periods to fit a simulator", length)
     require(bool(sales.sum() > 0), "the observed history", "demand in at least one period", "none at all")
+    varied = bool((sales != sales[0]).any())
+    require(varied, "the observed history", "sales that vary", f"{_named(sales[0])} in each of {length} periods")
     demand, weights = _seen(history)
     design = features(np.arange(length)[-MEMORY:], length, holidays=history.holidays)
     demand, weights = demand[-MEMORY:], weights[-MEMORY:]

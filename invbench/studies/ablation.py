@@ -91,8 +91,9 @@ class Ablation(Printed):
         cells = self._cells(outcomes)
         code = self.write(folder, cells)
         jobs.write(folder / "timing.csv", _timing(outcomes))
+        name = config["names"]["experiment"] or self.table  # another config of the study has a name of its own
         page = pages.Outcome(
-            self.table, self.title, tuple(cells), time.perf_counter() - started, code,
+            name, self.title, tuple(cells), time.perf_counter() - started, code,
             files=("published.csv", "table.md", "timing.csv"), figures=tuple(self._figures(cells)), beside=True,
         )  # fmt: skip
         jobs.write(folder / "index.html", pages.html(self.title, [page]))
