@@ -152,9 +152,9 @@ def test_equal_seeds_give_equal_bytes():
 # ---- histories
 
 
-def historical(scenario, history=120, window=14, seed=0):
+def historical(scenario, history=120, window=14, seed=0, information="history"):
     system, cost = single.create(lead_time=1, backlog=False, initial_stock=None), CostModel(20.0, 10.0, 2.0, 10.0, 0.0, 0.0)
-    rest = dict(information="history", history=history, window=window, horizon=30, seed=seed, evaluation_seed=0)
+    rest = dict(information=information, history=history, window=window, horizon=30, seed=seed, evaluation_seed=0)
     return problems.create(scenario, system, cost, **rest).for_fitting()
 
 
@@ -173,7 +173,7 @@ def test_a_fit_knows_the_history_alone():
 
 def test_constant_demand_is_forecast_and_ordered():
     """Six units in every period: nothing is ever off, so that MASE is none, and orders are six in the end."""
-    problem = historical(discrete.create(probabilities=[0, 0, 0, 0, 0, 0, 1], items=1))
+    problem = historical(discrete.create(probabilities=[0, 0, 0, 0, 0, 0, 1], items=1), information="known")
     heard = {}
     method = made("lstm", tuning=TUNING, **SMALL | dict(updates=200))
     policy = method.fit(problem, root(0, "lstm"), lambda metrics, step: heard.update(metrics))
