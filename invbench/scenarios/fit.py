@@ -92,7 +92,7 @@ def _named(units: np.ndarray) -> str:
 
 
 def fit(history: History) -> Fitted:
-    """The simulator of a history; raises ValueError where there is nothing to fit (too short, no demand, or the same sales of all items for ever)."""
+    """The simulator of a history; raises ValueError where there is nothing to fit: too short, no demand, or sales that never vary."""
     sales = np.asarray(history.sales, np.float64)
     length, items = sales.shape
     require(length >= 2 * BLOCK, "problem.history", f">= {2 * BLOCK} periods to fit a simulator", length)
