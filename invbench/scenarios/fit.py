@@ -92,7 +92,7 @@ def _named(units: np.ndarray) -> str:
 
 
 def fit(history: History) -> Fitted:
-    """The simulator of a history. Raises ValueError where there is nothing to fit: too short, no demand, or never another number."""
+    """The simulator of a history. Raises ValueError where there is nothing to fit: too short, no demand, or no variation."""
     sales = np.asarray(history.sales, np.float64)
     length, items = sales.shape
     require(length >= 2 * BLOCK, "problem.history", f">= {2 * BLOCK} periods to fit a simulator", length)
